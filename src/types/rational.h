@@ -1,0 +1,42 @@
+#pragma once
+
+#include <boost/multiprecision/cpp_int.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/int128.h"
+
+/// Exact numbers of the importers and of the lowering: scales, biases and thresholds.
+namespace gatewright {
+
+using BigInt = boost::multiprecision::cpp_int;
+using Rational = boost::multiprecision::cpp_rational;
+
+/// The exact value of a finite double.
+Rational to_rational(double value);
+
+/// 2^exponent, also for negative exponents.
+Rational power_of_two(int exponent);
+
+/// The exponent if |value| is a power of two, else nothing.
+std::optional<int> exact_log2(const Rational& value);
+
+/// The largest g > 0 such that a/g and b/g are integers; the other's absolute value if one is zero.
+Rational gcd(const Rational& a, const Rational& b);
+
+BigInt floor(const Rational& value);
+BigInt ceil(const Rational& value);
+
+/// Nearest double, ties to even.
+double to_double(const Rational& value);
+
+/// The value as an Int128, or nothing if it does not fit.
+std::optional<Int128> to_int128(const BigInt& value);
+BigInt to_bigint(Int128 value);
+
+/// "-3/7" or "12"; the inverse of parse_rational.
+std::string to_string(const Rational& value);
+std::optional<Rational> parse_rational(std::string_view text);
+
+}  // namespace gatewright
