@@ -52,6 +52,8 @@ struct Matrix {
 /// What the search minimises and how long it may take.
 struct Effort {
     int extra_depth = -1;  ///< adder levels allowed over the shallowest tree; negative: no limit
+    int weight = 0;
+    std::uint64_t seed = 0;
 };
 
 /// Builds an adder graph for `matrix`, whose inputs lie in `ranges` (one per row). Deterministic.
