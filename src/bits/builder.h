@@ -1,6 +1,9 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "bits/function.h"
@@ -60,13 +63,24 @@ class Builder {
     Function take();
 
   private:
-    NodeId emit(Op op, Type type, NodeId a, NodeId b, NodeId c, std::int64_t immediate);
-    NodeId unary(Op op, NodeId a, std::int64_t immediate, Type type);
-    NodeId binary(Op op, NodeId a, NodeId b, Type type);
+    NodeId emit(Op op, Type type, std::int64_t immediate, NodeId a = 0, NodeId b = 0, NodeId c = 0);
+    NodeId commutative(Op op, Type type, NodeId a, NodeId b);
+    NodeId operand(NodeId a);
+    NodeId checked(NodeId a) const;
+    bool is_value(NodeId id, Int128 value) const;
+    bool is_negation(NodeId id, Type of, NodeId& negated) const;
+    std::uint64_t hash(const Node& node) const;
+    NodeId& find_bucket(std::uint64_t hash, const Node& node, Int128 value);
+    void grow();
+    std::uint32_t origin_number(std::string_view layer);
 
     Function function_;
     std::uint32_t origin_ = 0;
+    std::size_t used_buckets_ = 0;
     std::vector<NodeId> buckets_;  ///< open addressing over nodes; empty entries are ~0
+    std::unordered_map<std::string, std::uint32_t> origins_;
+    std::unordered_map<std::string, int> table_names_;    ///< how often each was asked for
+    std::unordered_multimap<std::uint64_t, int> tables_;  ///< by a hash of their words
 };
 
 }  // namespace gatewright::bits

@@ -15,7 +15,9 @@ enum class Lane : std::uint8_t { i8 = 1, i16 = 2, i32 = 4, i64 = 8, i128 = 16 };
 
 /// The narrowest lane that holds all values of a type (u8 needs i16).
 Lane lane_for(Type type);
-inline std::size_t lane_bytes(Lane lane) { return static_cast<std::size_t>(lane); }
+inline std::size_t lane_bytes(Lane lane) {
+    return static_cast<std::size_t>(lane);
+}
 
 /// Runs a function on blocks of samples with SIMD, each node in the narrowest lane that its type
 /// allows. Compiling is linear in the nodes; a compiled evaluator may be used by several threads,
@@ -29,7 +31,8 @@ class Evaluator {
         std::vector<std::byte> memory;
     };
 
-    /// `input_lanes` / `output_lanes`: how the caller stores each port (at least lane_for its type).
+    /// `input_lanes` / `output_lanes`: how the caller stores each port (at least lane_for its
+    /// type).
     Evaluator(const Function& function, std::vector<Lane> input_lanes,
               std::vector<Lane> output_lanes);
     /// All ports in lane_for(type).

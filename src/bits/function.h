@@ -43,6 +43,19 @@ struct Type {
 Int128 wrap(Int128 value, Type type);
 /// Whether `type` holds `value` without reduction.
 bool holds(Type type, Int128 value);
+/// Whether `type` holds every value of `other` without reduction.
+bool holds_all(Type type, Type other);
+/// Whether the type has a legal width.
+constexpr bool is_legal(Type type) {
+    return type.width <= (type.is_signed ? 128 : 127);
+}
+/// The smallest and the largest value of a type.
+Int128 lowest(Type type);
+Int128 highest(Type type);
+/// The narrowest type that holds the value.
+Type narrowest(Int128 value);
+/// "s8", "u3".
+std::string to_string(Type type);
 
 /// A node of a function, by its number.
 using NodeId = std::uint32_t;
@@ -66,6 +79,10 @@ struct Output {
     std::string name;
     NodeId node = 0;
 };
+
+/// The one rule of ops.def on plain integers, for every operation but input, constant and read
+/// (std::logic_error for these). Operands that the operation does not have are ignored.
+Int128 apply(Op op, Type type, std::int64_t immediate, Int128 a, Int128 b = 0, Int128 c = 0);
 
 /// A table of constants that `read` looks words up in. It has 2^n words.
 struct Table {
