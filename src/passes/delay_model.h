@@ -1,0 +1,29 @@
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+/// What a family of devices needs in time for the pieces that circuits are made of.
+namespace gatewright::passes {
+
+/// One row of targets/families.def. Times are in picoseconds, routing before a piece included
+/// where it says so. They are estimates that place pipeline registers; the tools report the truth.
+struct DelayModel {
+    std::string_view name;
+    std::string_view help;
+    int lut_inputs = 4;
+    int lut_ps = 0;          ///< through one lookup table
+    int routing_ps = 0;      ///< one net between two tables
+    int carry_ps = 0;        ///< one bit of a carry chain
+    int carry_entry_ps = 0;  ///< on to and off a carry chain, beyond one lookup table
+    int register_ps = 0;     ///< clock to output, and setup
+    int multiplier_ps = 0;   ///< a hard multiplier of any size with its routing; 0: there is none
+};
+
+std::span<const DelayModel> delay_models();
+
+/// The family's model; throws Failure(unknown_target) with the nearest name.
+const DelayModel& delay_model(std::string_view name);
+
+}  // namespace gatewright::passes

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <optional>
+
+#include "bits/function.h"
+#include "design/machine.h"
+#include "passes/delay_model.h"
+
+namespace gatewright::passes {
+
+struct PipelineOptions {
+    std::optional<double> clock_period_ns;  ///< as few stages as meet it
+    std::optional<int> stages;              ///< this many, as evenly as can be
+    bool register_inputs = false;
+    bool register_outputs = false;
+};
+
+/// Places the stages of a function for a device. With neither period nor stages there is one stage.
+/// With both, the stages must meet the period. Nodes are placed as early as the period allows, then
+/// moved to later stages where fewer bits cross registers. Consecutive bitwise operations and
+/// selections that fit one lookup table together count as one.
+///
+/// Throws Failure(clock_unreachable), which names the best reachable period, if a single operation
+/// (or the given number of stages) is too slow.
+design::Pipeline pipeline(const bits::Function& function, const DelayModel& model,
+                          const PipelineOptions& options);
+
+/// Estimated time of the longest combinational path of all stages, registers included.
+double critical_path_ns(const bits::Function& function, const DelayModel& model,
+                        const design::Pipeline& pipeline);
+
+}  // namespace gatewright::passes
