@@ -1,0 +1,77 @@
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "network/fields.h"
+#include "types/per_element.h"
+#include "types/rational.h"
+#include "types/tensor.h"
+
+/// Element-wise functions of one real number, and chains of them. The float reference, the exact
+/// lowering of a chain that ends in a quantiser, the encoding of inputs and the decoding of
+/// outputs all evaluate the same rows of one table.
+namespace gatewright::operators {
+
+/// How a function moves with its argument, whatever its parameters.
+enum class Monotone { rising, falling, by_parameter, none };
+
+/// One row of the table.
+struct Function {
+    std::string_view name;
+    std::string_view formula;
+    int parameters = 0;  ///< -1: any number
+    Monotone monotone = Monotone::none;
+    /// The value in extended precision; `p` are the parameters.
+    long double (*value)(long double x, std::span<const long double> p) = nullptr;
+    /// The exact value where it is rational for every rational x; null otherwise.
+    Rational (*exact)(const Rational& x, std::span<const Rational> p) = nullptr;
+};
+
+std::span<const Function> functions();
+/// The row of that name, or null.
+const Function* find_function(std::string_view name);
+
+/// One function applied to a tensor, with parameters per element of that tensor.
+/// `quantize` is the only step with a rounding and an overflow mode; its parameters are
+/// scale s, zero point z, lowest level l, highest level h:
+///     y = s * (clip(round(x / s + z), l, h) - z)        (overflow wrap: modulo h - l + 1)
+struct Step {
+    const Function* function = nullptr;
+    std::vector<PerElement<Rational>> parameters;
+    Rounding rounding = Rounding::half_even;
+    Overflow overflow = Overflow::saturate;
+
+    bool operator==(const Step&) const = default;
+};
+std::string print_field(const std::vector<Step>& steps);
+bool parse_field(std::string_view text, std::vector<Step>& steps);
+
+bool is(const Step& step, std::string_view name);
+Step make_step(std::string_view name, std::vector<PerElement<Rational>> parameters = {});
+
+/// The level clip(round(x / s + z), l, h) - z... without the zero point: the integer before `- z`.
+BigInt quantize_level(const Step& step, const Rational& x, std::int64_t element);
+/// Rounds to an integer by any mode.
+BigInt round(const Rational& value, Rounding rounding);
+
+/// A real number that is exact as long as it can be.
+struct Real {
+    std::optional<Rational> exact;
+    long double value = 0;  ///< meaningful if not exact
+};
+
+/// Applies the steps one by one to element `element`.
+Real apply(std::span<const Step> steps, Real x, std::int64_t element);
+
+/// Applies the steps to all elements in double, as a float framework would: outputs' decoding.
+/// Understands `softmax`, whose parameter is the axis, besides element-wise functions.
+void apply_in_place(std::span<const Step> steps, Tensor& tensor);
+
+/// The steps with the parameters of element e taken from element index[e].
+std::vector<Step> gather(std::span<const Step> steps, std::span<const std::int64_t> index);
+
+}  // namespace gatewright::operators
