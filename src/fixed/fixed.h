@@ -54,13 +54,20 @@ class Builder {
     /// Comparisons give one unsigned bit (0 or 1, frac 0).
     Fixed less(const Fixed& a, const Fixed& b);
     Fixed equal(const Fixed& a, const Fixed& b);
+    /// a >= threshold (an integer at a's frac), by as few bits of a as its range allows.
+    Fixed at_least(const Fixed& a, Int128 threshold);
+    /// Of values with the range [0, 1] and frac 0, as comparisons give them.
     Fixed logical_not(const Fixed& a);
+    Fixed logical_and(const Fixed& a, const Fixed& b);
+    Fixed logical_or(const Fixed& a, const Fixed& b);
     /// if_set where `condition` (one unsigned bit) is 1, else if_clear; both aligned to one type.
     Fixed select(const Fixed& condition, const Fixed& if_set, const Fixed& if_clear);
 
-    /// The one operator that rounds: to the grid 2^-type.frac, then into the type's range.
+    /// The one operator that rounds: to the grid 2^-type.frac, then into the type's range. The
+    /// result has type.frac and the narrowest width for its range, which may be less than
+    /// type.width.
     Fixed quantize(const Fixed& a, const FixedType& type, Rounding rounding, Overflow overflow);
-    /// Clamps the integer (at a's frac) into [low, high].
+    /// Clamps the integer (at a's frac) into [low, high]; low <= high.
     Fixed clamp(const Fixed& a, Int128 low, Int128 high);
 
     /// a at `frac` >= a.type.frac: exact, low zeros appended.
@@ -71,17 +78,34 @@ class Builder {
     /// Sum of all, as a balanced tree; the exact range of the sum.
     Fixed sum(std::span<const Fixed> terms);
     /// table[a - low] for a's integer in [low, low + size); words are integers at `frac`.
-    Fixed lookup(const Fixed& a, std::string_view name, Int128 low, const std::vector<Int128>& words,
-                 int frac);
+    Fixed lookup(const Fixed& a, std::string_view name, Int128 low,
+                 const std::vector<Int128>& words, int frac);
     /// base + number of thresholds T_k (sorted, integers at a's frac) with a >= T_k.
     Fixed count_thresholds(const Fixed& a, const std::vector<Int128>& thresholds, Int128 base);
 
   private:
     Fixed finish(bits::NodeId node, const Interval& range, int frac);
+    Fixed choose(const Fixed& condition, const Fixed& if_set, const Fixed& if_clear,
+                 const Interval& range);
+    Fixed shifted_down(const Fixed& a, int amount);
+    Fixed low_bits(const Fixed& a, int count);
+    Fixed round_up_bit(const Fixed& a, int dropped, Rounding rounding);
+    Fixed shifted_up(const Fixed& a, int amount, const FixedType& type, Overflow overflow);
+    Fixed rounded_far(const Fixed& a, int dropped, Rounding rounding);
+    Fixed by_table(const Fixed& a, const std::vector<Int128>& thresholds,
+                   const std::vector<Int128>& values);
+    Fixed by_search(const Fixed& a, const std::vector<Int128>& thresholds,
+                    const std::vector<Int128>& values);
+    Fixed by_comparators(const Fixed& a, const std::vector<Int128>& thresholds,
+                         const std::vector<Int128>& values);
+    [[noreturn]] void fail_width(std::string_view what) const;
 
     bits::Builder& bits_;
     std::string origin_;
 };
+
+/// round(value * 2^-dropped) as an integer; dropped >= 0, of any size.
+Int128 round_shift(Int128 value, int dropped, Rounding rounding);
 
 /// What quantize(type, rounding, overflow) makes of the integer `value` at `frac`: the plain
 /// definition on one number, for folding constants and for tests.
