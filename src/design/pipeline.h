@@ -1,0 +1,23 @@
+#pragma once
+
+#include <vector>
+
+#include "bits/function.h"
+#include "design/machine.h"
+
+/// What pipelining passes and the machine that carries a pipeline out must agree on.
+namespace gatewright::design {
+
+/// Whether a node is wiring that carries all bits of its operand: then the operand crosses the
+/// registers and the node is made anew, at no cost, in each stage that uses it.
+bool is_transparent(const bits::Function& function, bits::NodeId node);
+
+/// The node whose bits cross a register where `node` is used in a later stage.
+bits::NodeId register_source(const bits::Function& function, bits::NodeId node);
+
+/// The last stage in which each node is used, through transparent nodes; outputs are used in stage
+/// `last`. A node that nothing uses has its own stage; constants have 0.
+std::vector<std::int32_t> last_uses(const bits::Function& function,
+                                    const std::vector<std::int32_t>& stage, std::int32_t last);
+
+}  // namespace gatewright::design

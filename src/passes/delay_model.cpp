@@ -1,0 +1,42 @@
+#include "passes/delay_model.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <array>
+#include <vector>
+
+#include "base/diagnostics.h"
+
+namespace gatewright::passes {
+
+namespace {
+
+constexpr auto models = std::to_array<DelayModel>({
+#define FAMILY(name, lut_inputs, lut, routing, carry, entry, reg, multiplier, help) \
+    {#name, help, lut_inputs, lut, routing, carry, entry, reg, multiplier},
+#include "../targets/families.def"
+#undef FAMILY
+});
+
+}  // namespace
+
+std::span<const DelayModel> delay_models() {
+    return models;
+}
+
+const DelayModel& delay_model(std::string_view name) {
+    std::vector<std::string> names;
+    for (const DelayModel& model : models) {
+        if (model.name == name) {
+            return model;
+        }
+        names.emplace_back(model.name);
+    }
+    const std::string best = nearest(name, names);
+    throw Failure(Code::unknown_target, Location{}, fmt::format("there is no target '{}'", name),
+                  best.empty() ? fmt::format("Use one of {}", fmt::join(names, ", "))
+                               : fmt::format("Did you mean '{}'?", best));
+}
+
+}  // namespace gatewright::passes
