@@ -13,6 +13,7 @@
 namespace gatewright::operators {
 
 using network::Format;
+using network::Source;
 using network::Node;
 using network::TensorType;
 

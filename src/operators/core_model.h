@@ -9,10 +9,11 @@
 
 namespace gatewright::operators {
 
-/// How numbers enter the circuit: element e of port `name` is the integer (at the port's format)
-/// of steps(x[e]), where x is input `model_input` of the model. The steps end in `quantize`.
+/// How numbers enter the circuit: element e of the network's input is the integer (at its format)
+/// of steps(x[index[e]]), where x is input `model_input` of the model. The steps end in `quantize`.
 struct Encoding {
     std::string model_input;
+    std::vector<std::int64_t> index;  ///< empty: e itself
     std::vector<Step> steps;
 };
 

@@ -16,8 +16,9 @@
 /// outputs all evaluate the same rows of one table.
 namespace gatewright::operators {
 
-/// How a function moves with its argument, whatever its parameters.
-enum class Monotone { rising, falling, by_parameter, none };
+/// Whether a function never falls as its argument rises: always, if its first parameter is not
+/// negative (and never rises if it is negative: affine only), or not.
+enum class Monotone { rising, by_first_parameter, none };
 
 /// One row of the table.
 struct Function {
@@ -53,7 +54,10 @@ bool parse_field(std::string_view text, std::vector<Step>& steps);
 bool is(const Step& step, std::string_view name);
 Step make_step(std::string_view name, std::vector<PerElement<Rational>> parameters = {});
 
-/// The level clip(round(x / s + z), l, h) - z... without the zero point: the integer before `- z`.
+/// +1 if the step never falls as its argument rises, -1 if it never rises, 0 if it may do both.
+int direction(const Step& step, std::int64_t element);
+
+/// The level clip(round(x / s + z), l, h) of a quantize step: the integer before `- z`.
 BigInt quantize_level(const Step& step, const Rational& x, std::int64_t element);
 /// Rounds to an integer by any mode.
 BigInt round(const Rational& value, Rounding rounding);

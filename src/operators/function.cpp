@@ -1,0 +1,434 @@
+#include "operators/function.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numbers>
+
+namespace gatewright::operators {
+
+namespace {
+
+using P = std::span<const long double>;
+using Q = std::span<const Rational>;
+
+const Rational zero = 0;
+const Rational one = 1;
+
+long double normal_cdf(long double x) {
+    return 0.5L * std::erfc(-x / std::numbers::sqrt2_v<long double>);
+}
+
+BigInt as_integer(const Rational& value) { return boost::multiprecision::numerator(value); }
+
+/// Rounds `x` to a float with the given exponent and mantissa bits, bias and largest value (QONNX
+/// FloatQuant): parameters exponent bits, mantissa bits, bias, largest value, scale, rounding.
+Rational float_quantize(const Rational& x, Q p) {
+    const Rational scaled = x / p[4];
+    if (scaled == 0) {
+        return zero;
+    }
+    const Rational magnitude = boost::multiprecision::abs(scaled);
+    // The exponent of |x|, not below that of the smallest normal number.
+    const BigInt num = boost::multiprecision::numerator(magnitude);
+    const BigInt den = boost::multiprecision::denominator(magnitude);
+    int exponent = static_cast<int>(boost::multiprecision::msb(num)) -
+                   static_cast<int>(boost::multiprecision::msb(den));
+    if (power_of_two(exponent) > magnitude) {
+        --exponent;
+    }
+    const int lowest = 1 - static_cast<int>(as_integer(p[2]));
+    const int step = std::max(exponent, lowest) - static_cast<int>(as_integer(p[1]));
+    const auto rounding = static_cast<Rounding>(static_cast<int>(as_integer(p[5])));
+    const Rational rounded = Rational(round(scaled * power_of_two(-step), rounding)) *
+                             power_of_two(step);
+    const Rational clipped = std::max(Rational(-p[3]), std::min(Rational(p[3]), rounded));
+    return clipped * p[4];
+}
+
+constexpr auto rising = Monotone::rising;
+constexpr auto by_first = Monotone::by_first_parameter;
+constexpr auto none = Monotone::none;
+
+// clang-format off
+const auto table = std::to_array<Function>({
+    {"affine", "a x + b", 2, by_first,
+     [](long double x, P p) { return p[0] * x + p[1]; },
+     [](const Rational& x, Q p) { return Rational(p[0] * x + p[1]); }},
+    {"maximum", "max(x, c)", 1, rising,
+     [](long double x, P p) { return std::max(x, p[0]); },
+     [](const Rational& x, Q p) { return x < p[0] ? p[0] : x; }},
+    {"minimum", "min(x, c)", 1, rising,
+     [](long double x, P p) { return std::min(x, p[0]); },
+     [](const Rational& x, Q p) { return p[0] < x ? p[0] : x; }},
+    {"leaky", "x if x >= 0 else alpha x", 1, by_first,
+     [](long double x, P p) { return x < 0 ? p[0] * x : x; },
+     [](const Rational& x, Q p) { return x < 0 ? Rational(p[0] * x) : x; }},
+    {"absolute", "|x|", 0, none,
+     [](long double x, P) { return std::abs(x); },
+     [](const Rational& x, Q) { return Rational(boost::multiprecision::abs(x)); }},
+    {"sign", "-1, 0 or 1", 0, rising,
+     [](long double x, P) { return x > 0 ? 1.0L : (x < 0 ? -1.0L : 0.0L); },
+     [](const Rational& x, Q) { return Rational(x.sign()); }},
+    {"floor", "floor(x)", 0, rising,
+     [](long double x, P) { return std::floor(x); },
+     [](const Rational& x, Q) { return Rational(gatewright::floor(x)); }},
+    {"ceil", "ceil(x)", 0, rising,
+     [](long double x, P) { return std::ceil(x); },
+     [](const Rational& x, Q) { return Rational(gatewright::ceil(x)); }},
+    {"round", "x rounded to an integer, ties to even", 0, rising,
+     [](long double x, P) { return std::nearbyint(x); },
+     [](const Rational& x, Q) { return Rational(round(x, Rounding::half_even)); }},
+    {"square", "x^2", 0, none,
+     [](long double x, P) { return x * x; },
+     [](const Rational& x, Q) { return Rational(x * x); }},
+    {"thresholded_relu", "x if x > alpha else 0", 1, by_first,
+     [](long double x, P p) { return x > p[0] ? x : 0.0L; },
+     [](const Rational& x, Q p) { return x > p[0] ? x : zero; }},
+    {"shrink", "x - bias if x > lambda, x + bias if x < -lambda, else 0", 2, none,
+     [](long double x, P p) { return x > p[0] ? x - p[1] : (x < -p[0] ? x + p[1] : 0.0L); },
+     [](const Rational& x, Q p) {
+         return x > p[0] ? Rational(x - p[1]) : (x < -p[0] ? Rational(x + p[1]) : zero);
+     }},
+    {"softsign", "x / (1 + |x|)", 0, rising,
+     [](long double x, P) { return x / (1 + std::abs(x)); },
+     [](const Rational& x, Q) { return Rational(x / (one + boost::multiprecision::abs(x))); }},
+    {"hard_swish", "x max(0, min(1, x / 6 + 1 / 2))", 0, none,
+     [](long double x, P) { return x * std::max(0.0L, std::min(1.0L, x / 6 + 0.5L)); },
+     [](const Rational& x, Q) {
+         const Rational gate = std::max(zero, std::min(one, Rational(x / 6 + Rational(1, 2))));
+         return Rational(x * gate);
+     }},
+    {"count_thresholds", "number of thresholds t with x >= t", -1, rising,
+     [](long double x, P p) {
+         return static_cast<long double>(std::count_if(p.begin(), p.end(),
+                                                       [&](long double t) { return x >= t; }));
+     },
+     [](const Rational& x, Q p) {
+         return Rational(std::count_if(p.begin(), p.end(),
+                                       [&](const Rational& t) { return x >= t; }));
+     }},
+    {"float_quantize", "x rounded to a small float: exponent bits, mantissa bits, bias, largest, scale, rounding", 6, rising,
+     [](long double x, P p) {
+         std::array<Rational, 6> q;
+         std::transform(p.begin(), p.end(), q.begin(), [](long double v) { return to_rational(static_cast<double>(v)); });
+         return static_cast<long double>(to_double(float_quantize(to_rational(static_cast<double>(x)), q)));
+     },
+     float_quantize},
+    {"quantize", "s (clip(round(x / s + z), l, h) - z)", 4, rising, nullptr, nullptr},
+    {"sigmoid", "1 / (1 + exp(-x))", 0, rising,
+     [](long double x, P) { return 1 / (1 + std::exp(-x)); }},
+    {"tanh", "tanh(x)", 0, rising, [](long double x, P) { return std::tanh(x); }},
+    {"softplus", "log(1 + exp(x))", 0, rising,
+     [](long double x, P) { return std::max(x, 0.0L) + std::log1p(std::exp(-std::abs(x))); }},
+    {"elu", "x if x >= 0 else alpha (exp(x) - 1)", 1, by_first,
+     [](long double x, P p) { return x < 0 ? p[0] * std::expm1(x) : x; }},
+    {"selu", "gamma (x if x >= 0 else alpha (exp(x) - 1))", 2, by_first,
+     [](long double x, P p) { return p[1] * (x < 0 ? p[0] * std::expm1(x) : x); }},
+    {"celu", "max(x, 0) + min(0, alpha (exp(x / alpha) - 1))", 1, by_first,
+     [](long double x, P p) {
+         return std::max(x, 0.0L) + std::min(0.0L, p[0] * std::expm1(x / p[0]));
+     }},
+    {"gelu", "x Phi(x)", 0, none, [](long double x, P) { return x * normal_cdf(x); }},
+    {"gelu_tanh", "x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2", 0, none,
+     [](long double x, P) {
+         const long double inner = std::sqrt(2 / std::numbers::pi_v<long double>) *
+                                   (x + 0.044715L * x * x * x);
+         return x * (1 + std::tanh(inner)) / 2;
+     }},
+    {"silu", "x / (1 + exp(-alpha x))", 1, none,
+     [](long double x, P p) { return x / (1 + std::exp(-p[0] * x)); }},
+    {"mish", "x tanh(log(1 + exp(x)))", 0, none,
+     [](long double x, P) {
+         return x * std::tanh(std::max(x, 0.0L) + std::log1p(std::exp(-std::abs(x))));
+     }},
+    {"exp", "exp(x)", 0, rising, [](long double x, P) { return std::exp(x); }},
+    {"log", "log(x)", 0, rising, [](long double x, P) { return std::log(x); }},
+    {"sqrt", "sqrt(x)", 0, rising, [](long double x, P) { return std::sqrt(x); }},
+    {"reciprocal", "1 / x", 0, none, [](long double x, P) { return 1 / x; }},
+    {"erf", "erf(x)", 0, rising, [](long double x, P) { return std::erf(x); }},
+    {"sin", "sin(x)", 0, none, [](long double x, P) { return std::sin(x); }},
+    {"cos", "cos(x)", 0, none, [](long double x, P) { return std::cos(x); }},
+    {"tan", "tan(x)", 0, none, [](long double x, P) { return std::tan(x); }},
+    {"asin", "asin(x)", 0, rising, [](long double x, P) { return std::asin(x); }},
+    {"acos", "acos(x)", 0, none, [](long double x, P) { return std::acos(x); }},
+    {"atan", "atan(x)", 0, rising, [](long double x, P) { return std::atan(x); }},
+    {"sinh", "sinh(x)", 0, rising, [](long double x, P) { return std::sinh(x); }},
+    {"cosh", "cosh(x)", 0, none, [](long double x, P) { return std::cosh(x); }},
+    {"asinh", "asinh(x)", 0, rising, [](long double x, P) { return std::asinh(x); }},
+    {"acosh", "acosh(x)", 0, rising, [](long double x, P) { return std::acosh(x); }},
+    {"atanh", "atanh(x)", 0, rising, [](long double x, P) { return std::atanh(x); }},
+    {"power", "x^c", 1, none, [](long double x, P p) { return std::pow(x, p[0]); }},
+    {"softmax", "exp(x) / sum of exp(x) along the axis; not element-wise, last in a decoding", 1, none, nullptr, nullptr},
+    {"log_softmax", "log(softmax(x)) along the axis; not element-wise, last in a decoding", 1, none, nullptr, nullptr},
+});
+// clang-format on
+
+/// Largest and smallest level, wrapped or clipped.
+BigInt confine(BigInt level, const BigInt& low, const BigInt& high, Overflow overflow) {
+    if (overflow == Overflow::wrap) {
+        const BigInt span = high - low + 1;
+        BigInt rest = (level - low) % span;
+        if (rest < 0) {
+            rest += span;
+        }
+        return low + rest;
+    }
+    return std::max(low, std::min(high, level));
+}
+
+void softmax_in_place(Tensor& tensor, std::int64_t axis, bool logarithm) {
+    const std::int64_t length = tensor.shape[static_cast<std::size_t>(axis)];
+    const std::int64_t inner = strides_of(tensor.shape)[static_cast<std::size_t>(axis)];
+    const std::int64_t count = element_count(tensor.shape);
+    for (std::int64_t start = 0; start < count; ++start) {
+        if ((start / inner) % length != 0) {
+            continue;
+        }
+        const auto at = [&](std::int64_t i) -> double& {
+            return tensor.values[static_cast<std::size_t>(start + i * inner)];
+        };
+        double largest = at(0);
+        for (std::int64_t i = 1; i < length; ++i) {
+            largest = std::max(largest, at(i));
+        }
+        double sum = 0;
+        for (std::int64_t i = 0; i < length; ++i) {
+            sum += std::exp(at(i) - largest);
+        }
+        for (std::int64_t i = 0; i < length; ++i) {
+            const double shifted = at(i) - largest;
+            at(i) = logarithm ? shifted - std::log(sum) : std::exp(shifted) / sum;
+        }
+    }
+}
+
+long double to_long_double(const Rational& value) {
+    return value.convert_to<long double>();
+}
+
+}  // namespace
+
+std::span<const Function> functions() { return table; }
+
+const Function* find_function(std::string_view name) {
+    const auto row = std::find_if(table.begin(), table.end(),
+                                  [&](const Function& f) { return f.name == name; });
+    return row == table.end() ? nullptr : &*row;
+}
+
+bool is(const Step& step, std::string_view name) { return step.function->name == name; }
+
+Step make_step(std::string_view name, std::vector<PerElement<Rational>> parameters) {
+    Step step;
+    step.function = find_function(name);
+    step.parameters = std::move(parameters);
+    return step;
+}
+
+int direction(const Step& step, std::int64_t element) {
+    if (step.function->monotone == Monotone::none ||
+        (is(step, "quantize") && step.overflow == Overflow::wrap)) {
+        return 0;
+    }
+    if (step.function->monotone == Monotone::rising) {
+        return 1;
+    }
+    const bool negative = step.parameters[0].at(element) < 0;
+    return !negative ? 1 : (is(step, "affine") ? -1 : 0);
+}
+
+BigInt round(const Rational& value, Rounding rounding) {
+    const BigInt below = gatewright::floor(value);
+    const Rational rest = value - Rational(below);
+    if (rest == 0) {
+        return below;
+    }
+    const BigInt above = below + 1;
+    const bool negative = value < 0;
+    const Rational half(1, 2);
+    switch (rounding) {
+        case Rounding::floor:
+            return below;
+        case Rounding::ceil:
+            return above;
+        case Rounding::toward_zero:
+            return negative ? above : below;
+        case Rounding::away:
+            return negative ? below : above;
+        case Rounding::half_up:
+            return rest < half ? below : above;
+        case Rounding::half_down:
+            return rest > half ? above : below;
+        case Rounding::half_even:
+            if (rest == half) {
+                return (below & 1) == 0 ? below : above;
+            }
+            return rest < half ? below : above;
+        case Rounding::half_away:
+            if (rest == half) {
+                return negative ? below : above;
+            }
+            return rest < half ? below : above;
+        case Rounding::half_zero:
+            if (rest == half) {
+                return negative ? above : below;
+            }
+            return rest < half ? below : above;
+    }
+    return below;
+}
+
+BigInt quantize_level(const Step& step, const Rational& x, std::int64_t element) {
+    const Rational scaled =
+        x / step.parameters[0].at(element) + step.parameters[1].at(element);
+    return confine(round(scaled, step.rounding), as_integer(step.parameters[2].at(element)),
+                   as_integer(step.parameters[3].at(element)), step.overflow);
+}
+
+Real apply(std::span<const Step> steps, Real x, std::int64_t element) {
+    std::vector<long double> p;
+    std::vector<Rational> q;
+    for (const Step& step : steps) {
+        if (is(step, "quantize")) {
+            // A value that is no longer exact is a transcendental one: it lies on no boundary, and
+            // its 64 significant bits tell the side.
+            const Rational exact = x.exact ? *x.exact : [&] {
+                int exponent = 0;
+                const long double mantissa = std::frexp(x.value, &exponent);
+                return Rational(Rational(static_cast<std::int64_t>(std::ldexp(mantissa, 63))) *
+                                power_of_two(exponent - 63));
+            }();
+            const BigInt level = quantize_level(step, exact, element);
+            x.exact = step.parameters[0].at(element) *
+                      (Rational(level) - step.parameters[1].at(element));
+            continue;
+        }
+        if (x.exact && step.function->exact != nullptr) {
+            q.clear();
+            for (const auto& parameter : step.parameters) {
+                q.push_back(parameter.at(element));
+            }
+            x.exact = step.function->exact(*x.exact, q);
+            continue;
+        }
+        p.clear();
+        for (const auto& parameter : step.parameters) {
+            p.push_back(to_long_double(parameter.at(element)));
+        }
+        x.value = step.function->value(x.exact ? to_long_double(*x.exact) : x.value, p);
+        x.exact.reset();
+    }
+    return x;
+}
+
+void apply_in_place(std::span<const Step> steps, Tensor& tensor) {
+    for (const Step& step : steps) {
+        const bool logarithm = is(step, "log_softmax");
+        if (logarithm || is(step, "softmax")) {
+            softmax_in_place(tensor,
+                             static_cast<std::int64_t>(
+                                 as_integer(step.parameters[0].values().front())),
+                             logarithm);
+            continue;
+        }
+        std::vector<PerElement<long double>> parameters;
+        for (const auto& parameter : step.parameters) {
+            std::vector<long double> values;
+            for (const Rational& value : parameter.values()) {
+                values.push_back(to_long_double(value));
+            }
+            parameters.push_back(PerElement<long double>::along(std::move(values),
+                                                                parameter.inner()));
+        }
+        std::vector<long double> p(parameters.size());
+        for (std::size_t e = 0; e < tensor.values.size(); ++e) {
+            const auto element = static_cast<std::int64_t>(e);
+            if (step.function->value == nullptr) {
+                const Real y = apply(std::span(&step, 1), {to_rational(tensor.values[e]), 0},
+                                     element);
+                tensor.values[e] = to_double(*y.exact);
+                continue;
+            }
+            for (std::size_t i = 0; i < p.size(); ++i) {
+                p[i] = parameters[i].at(element);
+            }
+            tensor.values[e] = static_cast<double>(step.function->value(tensor.values[e], p));
+        }
+    }
+}
+
+std::vector<Step> gather(std::span<const Step> steps, std::span<const std::int64_t> index) {
+    std::vector<Step> out(steps.begin(), steps.end());
+    for (Step& step : out) {
+        for (auto& parameter : step.parameters) {
+            if (parameter.is_uniform()) {
+                continue;
+            }
+            std::vector<Rational> values;
+            values.reserve(index.size());
+            for (const std::int64_t e : index) {
+                values.push_back(parameter.at(e));
+            }
+            parameter = PerElement<Rational>::each(std::move(values));
+        }
+    }
+    return out;
+}
+
+std::string print_field(const std::vector<Step>& steps) {
+    std::string out = "[";
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+        const Step& step = steps[i];
+        out += fmt::format("{}{}(", i == 0 ? "" : ", ", step.function->name);
+        for (std::size_t k = 0; k < step.parameters.size(); ++k) {
+            out += (k == 0 ? "" : ", ") + network::print_field(step.parameters[k]);
+        }
+        if (is(step, "quantize")) {
+            out += fmt::format(", {}, {}", to_string(step.rounding), to_string(step.overflow));
+        }
+        out += ")";
+    }
+    return out + "]";
+}
+
+bool parse_field(std::string_view text, std::vector<Step>& steps) {
+    if (!text.starts_with('[') || !text.ends_with(']')) {
+        return false;
+    }
+    steps.clear();
+    for (const std::string_view item :
+         network::split_list(text.substr(1, text.size() - 2), ',')) {
+        const std::size_t open = item.find('(');
+        Step step;
+        step.function =
+            open == std::string_view::npos ? nullptr : find_function(item.substr(0, open));
+        if (step.function == nullptr || !item.ends_with(')')) {
+            return false;
+        }
+        auto arguments =
+            network::split_list(item.substr(open + 1, item.size() - open - 2), ',');
+        if (is(step, "quantize")) {
+            if (arguments.size() != 6 || !network::parse_field(arguments[4], step.rounding) ||
+                !network::parse_field(arguments[5], step.overflow)) {
+                return false;
+            }
+            arguments.resize(4);
+        }
+        for (const std::string_view argument : arguments) {
+            if (!network::parse_field(argument, step.parameters.emplace_back())) {
+                return false;
+            }
+        }
+        if (step.function->parameters >= 0 &&
+            static_cast<std::size_t>(step.function->parameters) != step.parameters.size()) {
+            return false;
+        }
+        steps.push_back(std::move(step));
+    }
+    return true;
+}
+
+}  // namespace gatewright::operators

@@ -1,0 +1,158 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "operators/core_model.h"
+
+namespace gatewright::operators {
+
+using network::Network;
+using network::Node;
+using network::Value;
+
+/// A tensor of a layer network, as it stands during lowering: real-valued functions (steps) of
+///  - a constant, or
+///  - a core tensor, that is, of integers, or
+///  - an input of the model that has not been quantised yet.
+/// Affine steps are merged as they are appended, so scales travel to the next quantiser.
+struct RealTensor {
+    enum class Base { constant, core, model_input };
+
+    Base base = Base::constant;
+    Shape shape;
+    Tensor constant;                  ///< Base::constant; has no steps
+    Value value;                      ///< Base::core
+    int model_input = 0;              ///< Base::model_input: its number and, for each element,
+    std::vector<std::int64_t> index;  ///< the element of it; empty: the same
+    std::vector<Step> steps;
+    Location where;                   ///< the layer that made it
+};
+
+/// A core tensor and what its numbers stand for: real = scale * value + offset, per element.
+struct Linear {
+    Value value;
+    Shape shape;
+    PerElement<Rational> scale = Rational(1);
+    PerElement<Rational> offset = Rational(0);
+    Location where;
+};
+
+struct LoweringOptions {
+    /// The type of a model input that no quantiser follows, or nothing to refuse it.
+    std::function<std::optional<FixedType>(const std::string& input)> input_type;
+};
+
+/// Rewrites a network of layers to core operators. The layers' `lower` functions are short programs
+/// over these methods. Errors name the layer at work.
+class Lowering {
+  public:
+    Lowering(const Network& layers, const LoweringOptions& options);
+
+    /// Lowers all layers; throws one Failure with all errors.
+    CoreModel run();
+
+    // For the programs of layers:
+
+    const RealTensor& input(const Node& node, std::size_t i) const;
+    bool is_constant(const Node& node, std::size_t i) const;
+    void set(const RealTensor& tensor, std::size_t output = 0);
+
+    /// Appends a step; a quantiser at once becomes core operators on integers.
+    RealTensor step(RealTensor x, Step step);
+    RealTensor affine(RealTensor x, PerElement<Rational> scale, PerElement<Rational> offset);
+
+    /// The tensor as scale * integers + offset. Piecewise linear steps become core operators; an
+    /// input of the model gets its type from the options; a transcendental step is an error that
+    /// asks for a quantiser.
+    Linear linear(const RealTensor& x);
+    /// The same with offset 0.
+    Linear integers(const RealTensor& x);
+    /// All with offset 0 and the same scale for each element (`uniform`: for all elements).
+    std::vector<Linear> common(const std::vector<RealTensor>& tensors, bool uniform);
+    RealTensor real(const Linear& x) const;
+
+    /// Adds a core operator.
+    Value core(const network::Operator& op, network::Attributes attributes,
+               std::vector<Value> inputs);
+    const network::TensorType& type(Value value) const { return core_.type(value); }
+
+    /// Applies a move to the tensors, steps included.
+    RealTensor move(const Node& node, const std::vector<RealTensor>& inputs);
+    RealTensor reshape(const RealTensor& x, Shape shape);
+    RealTensor transpose(const RealTensor& x, Shape permutation);
+
+    /// y[..., o] = sum over k of x[..., k] * weights[g, k, o], x[..., (G,) K].
+    RealTensor contract(const RealTensor& x, const Tensor& weights);
+
+    [[noreturn]] void refuse(Code code, std::string message, std::string remedy,
+                             std::string attribute = {}) const;
+    const Location& where() const { return where_; }
+
+  private:
+    struct Quantiser;
+
+    RealTensor quantize(const RealTensor& x, const Step& quantiser);
+    RealTensor encode(const RealTensor& x, const Step& quantiser);
+    RealTensor typed_input(const RealTensor& x);
+    Linear materialise(Linear x, const Step& step);
+    Linear rescale(const Linear& x, const PerElement<Rational>& unit);
+    void decode(const std::string& name, const RealTensor& x);
+
+    const Network& layers_;
+    const LoweringOptions& options_;
+    Network core_;
+    CoreModel model_;
+    std::map<Value, RealTensor> values_;
+    std::map<int, Value> typed_inputs_;
+    Location where_;
+    network::NodeId node_ = 0;
+};
+
+/// Combines per-element values of tensors of one shape, keeping uniform and periodic forms.
+template <class R, class F, class... T>
+PerElement<R> combine(std::int64_t count, F function, const PerElement<T>&... inputs) {
+    if ((inputs.is_uniform() && ...)) {
+        return PerElement<R>(function(inputs.values().front()...));
+    }
+    // All non-uniform inputs with one pattern: combine pattern entries.
+    std::int64_t inner = 0;
+    std::int64_t length = 0;
+    bool same = true;
+    const auto look = [&](const auto& input) {
+        if (!input.is_uniform()) {
+            const auto size = static_cast<std::int64_t>(input.values().size());
+            same = same && (length == 0 || (length == size && inner == input.inner()));
+            inner = input.inner();
+            length = size;
+        }
+    };
+    (look(inputs), ...);
+    std::vector<R> values;
+    const std::int64_t entries = same ? length : count;
+    const std::int64_t pitch = same ? inner : 1;
+    values.reserve(static_cast<std::size_t>(entries));
+    for (std::int64_t i = 0; i < entries; ++i) {
+        values.push_back(function(inputs.at(i * pitch)...));
+    }
+    return PerElement<R>::along(std::move(values), pitch);
+}
+
+/// The values of a constant tensor as they broadcast to `shape`.
+PerElement<Rational> broadcast_constant(const Tensor& constant, const Shape& shape);
+
+// Programs of operators that are layers and core operators in one.
+void lower_add(Lowering& lowering, const Node& node);
+void lower_subtract(Lowering& lowering, const Node& node);
+void lower_multiply(Lowering& lowering, const Node& node);
+void lower_maximum(Lowering& lowering, const Node& node);
+void lower_minimum(Lowering& lowering, const Node& node);
+void lower_move(Lowering& lowering, const Node& node);
+
+/// Lowers a network of layers.
+CoreModel lower(const Network& layers, const LoweringOptions& options);
+
+}  // namespace gatewright::operators
