@@ -19,6 +19,8 @@ inline std::size_t lane_bytes(Lane lane) {
     return static_cast<std::size_t>(lane);
 }
 
+struct Program;
+
 /// Runs a function on blocks of samples with SIMD, each node in the narrowest lane that its type
 /// allows. Compiling is linear in the nodes; a compiled evaluator may be used by several threads,
 /// each with a Scratch of its own.
@@ -46,10 +48,10 @@ class Evaluator {
 
     /// Evaluates `block` samples: inputs[i] and outputs[o] point at `block` lanes each. Outputs may
     /// not overlap inputs. Values of inputs must lie within their types.
+    /// Ports need no more alignment than their lanes have.
     void run(const void* const* inputs, void* const* outputs, Scratch& scratch) const;
 
   private:
-    struct Program;
     std::unique_ptr<Program> program_;
 };
 

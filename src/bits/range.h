@@ -1,0 +1,25 @@
+#pragma once
+
+#include <vector>
+
+#include "bits/function.h"
+
+namespace gatewright::bits {
+
+/// All values that a node can take lie between low and high. Follows from the types of the inputs
+/// and the values of constants and tables alone, and is exact for each operation by itself.
+struct Range {
+    Int128 low = 0;
+    Int128 high = 0;
+    /// Whether the exact result can exceed the node's type, so that it has to be reduced. Then the
+    /// range is the type's.
+    bool reduced = false;
+};
+
+/// The range of each node.
+std::vector<Range> find_ranges(const Function& function);
+
+/// Bits of the narrowest signed type that holds the range.
+int signed_bits(const Range& range);
+
+}  // namespace gatewright::bits
