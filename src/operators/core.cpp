@@ -153,6 +153,17 @@ ContractForm make_form(const Node& node, std::vector<Format> inputs, std::int64_
     return form;
 }
 
+Fixed fixed_constant(fixed::Builder& builder, const Node& node, std::span<const Fixed>,
+                     std::int64_t element) {
+    const auto& f = node.fields<FixedConstantFields>();
+    return builder.constant(f.value.values[static_cast<std::size_t>(element)],
+                            static_cast<int>(f.frac));
+}
+
+std::int64_t fixed_constant_key(const Node& node, std::int64_t element) {
+    return node.fields<FixedConstantFields>().value.values[static_cast<std::size_t>(element)];
+}
+
 std::vector<TensorType> infer_contract(const Node& node, std::span<const TensorType> inputs) {
     require_fixed(node, inputs);
     const auto& fields = node.fields<ContractFields>();
@@ -199,7 +210,9 @@ std::vector<Format> formats_of(const TensorType& type) {
 
 Bodies map_bodies(const Node& node, std::span<const TensorType> inputs) {
     require_fixed(node, inputs);
-    Shape shape = inputs.empty() ? Shape{} : inputs[0].shape;
+    // A map without inputs is a fixed-point constant.
+    Shape shape =
+        inputs.empty() ? node.fields<FixedConstantFields>().value.shape : inputs[0].shape;
     for (const TensorType& type : inputs) {
         const auto joined = broadcast(shape, type.shape);
         if (!joined) {
@@ -283,7 +296,8 @@ Bodies row_bodies(const Node& node, std::span<const TensorType> inputs) {
 
 std::vector<TensorType> infer_map(const Node& node, std::span<const TensorType> inputs) {
     const Bodies bodies = map_bodies(node, inputs);
-    Shape shape = inputs[0].shape;
+    Shape shape =
+        inputs.empty() ? node.fields<FixedConstantFields>().value.shape : inputs[0].shape;
     for (const TensorType& type : inputs) {
         shape = *broadcast(shape, type.shape);
     }
@@ -396,6 +410,16 @@ ContractForms contract_forms(const Node& node, const TensorType& input) {
     }
     return out;
 }
+
+const network::Operator fixed_constant_operator = {
+    .name = "fixed_constant",
+    .formula = "y = value * 2^-frac",
+    .min_inputs = 0,
+    .max_inputs = 0,
+    .fields = &network::field_table<FixedConstantFields>,
+    .infer = &infer_map,
+    .element = &fixed_constant,
+    .element_key = &fixed_constant_key};
 
 const network::Operator contract_operator = {
     .name = "contract",

@@ -79,9 +79,23 @@ struct ContractForms {
 };
 ContractForms contract_forms(const Node& node, const TensorType& input);
 
+/// A fixed-point constant: integers at `frac`.
+struct FixedConstantFields {
+    IntTensor value;
+    std::int64_t frac = 0;
+
+    bool operator==(const FixedConstantFields&) const = default;
+    static constexpr auto fields() {
+        return std::tuple{
+            network::Field{"value", &FixedConstantFields::value, "integers"},
+            network::Field{"frac", &FixedConstantFields::frac, "bits behind the point"}};
+    }
+};
+
 /// The formats of all elements of a fixed-point tensor, as a list.
 std::vector<Format> formats_of(const TensorType& type);
 
 extern const network::Operator contract_operator;
+extern const network::Operator fixed_constant_operator;
 
 }  // namespace gatewright::operators

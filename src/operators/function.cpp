@@ -288,19 +288,29 @@ BigInt quantize_level(const Step& step, const Rational& x, std::int64_t element)
                    as_integer(step.parameters[3].at(element)), step.overflow);
 }
 
+BigInt quantize_integer(const Step& step, const Rational& x, std::int64_t element) {
+    const Rational& zero_point = step.parameters[1].at(element);
+    const BigInt level = quantize_level(step, x, element);
+    return boost::multiprecision::denominator(zero_point) == 1 ? level - as_integer(zero_point)
+                                                                : level;
+}
+
+Rational exact_value(const Real& x) {
+    if (x.exact) {
+        return *x.exact;
+    }
+    int exponent = 0;
+    const long double mantissa = std::frexp(x.value, &exponent);
+    return Rational(static_cast<std::int64_t>(std::ldexp(mantissa, 63))) *
+           power_of_two(exponent - 63);
+}
+
 Real apply(std::span<const Step> steps, Real x, std::int64_t element) {
     std::vector<long double> p;
     std::vector<Rational> q;
     for (const Step& step : steps) {
         if (is(step, "quantize")) {
-            // A value that is no longer exact is a transcendental one: it lies on no boundary, and
-            // its 64 significant bits tell the side.
-            const Rational exact = x.exact ? *x.exact : [&] {
-                int exponent = 0;
-                const long double mantissa = std::frexp(x.value, &exponent);
-                return Rational(Rational(static_cast<std::int64_t>(std::ldexp(mantissa, 63))) *
-                                power_of_two(exponent - 63));
-            }();
+            const Rational exact = exact_value(x);
             const BigInt level = quantize_level(step, exact, element);
             x.exact = step.parameters[0].at(element) *
                       (Rational(level) - step.parameters[1].at(element));

@@ -59,6 +59,9 @@ int direction(const Step& step, std::int64_t element);
 
 /// The level clip(round(x / s + z), l, h) of a quantize step: the integer before `- z`.
 BigInt quantize_level(const Step& step, const Rational& x, std::int64_t element);
+/// The integer that stands for the quantised value in a circuit: level - z, or the level itself if
+/// z is not an integer.
+BigInt quantize_integer(const Step& step, const Rational& x, std::int64_t element);
 /// Rounds to an integer by any mode.
 BigInt round(const Rational& value, Rounding rounding);
 
@@ -67,6 +70,11 @@ struct Real {
     std::optional<Rational> exact;
     long double value = 0;  ///< meaningful if not exact
 };
+
+/// The value itself, or, for a value that is no longer exact, the rational that its 64 significant
+/// bits are: such a value is transcendental, so it lies on no rounding boundary, and these bits tell
+/// its side.
+Rational exact_value(const Real& x);
 
 /// Applies the steps one by one to element `element`.
 Real apply(std::span<const Step> steps, Real x, std::int64_t element);

@@ -88,6 +88,9 @@ class Lowering {
     /// y[..., o] = sum over k of x[..., k] * weights[g, k, o], x[..., (G,) K].
     RealTensor contract(const RealTensor& x, const Tensor& weights);
 
+    /// Notes that the layer at work is computed with an error of at most `bound`.
+    void approximation(std::string description, double bound);
+
     [[noreturn]] void refuse(Code code, std::string message, std::string remedy,
                              std::string attribute = {}) const;
     const Location& where() const { return where_; }
@@ -151,6 +154,10 @@ void lower_multiply(Lowering& lowering, const Node& node);
 void lower_maximum(Lowering& lowering, const Node& node);
 void lower_minimum(Lowering& lowering, const Node& node);
 void lower_move(Lowering& lowering, const Node& node);
+
+/// The program of a softmax whose result is quantised (softmax.cpp); x is the softmax's input.
+RealTensor quantized_softmax(Lowering& lowering, const RealTensor& x, const Step& softmax,
+                             const Step& result);
 
 /// Lowers a network of layers.
 CoreModel lower(const Network& layers, const LoweringOptions& options);

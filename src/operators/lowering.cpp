@@ -1,0 +1,693 @@
+#include "operators/lowering.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "operators/catalogue.h"
+#include "operators/core.h"
+#include "operators/map.h"
+#include "operators/move.h"
+
+namespace gatewright::operators {
+
+namespace {
+
+using network::Attributes;
+using network::NodeId;
+
+bool all_equal(const PerElement<Rational>& values, int value) {
+    return values.is_uniform() && values.values().front() == value;
+}
+
+Int128 integer_of(const Rational& value) {
+    return *to_int128(boost::multiprecision::numerator(value));
+}
+
+/// What one step of the integer means: scale * 2^-frac.
+PerElement<Rational> unit_of(const Linear& x, const network::TensorType& type) {
+    return combine<Rational>(
+        element_count(x.shape),
+        [](const Rational& scale, const network::Format& format) {
+            return Rational(scale * power_of_two(-format.type.frac));
+        },
+        x.scale, *type.fixed);
+}
+
+bool has_zeros(const std::vector<network::Source>& sources) {
+    return std::any_of(sources.begin(), sources.end(),
+                       [](const network::Source& source) { return source.input < 0; });
+}
+
+}  // namespace
+
+PerElement<Rational> broadcast_constant(const Tensor& constant, const Shape& shape) {
+    if (constant.values.size() == 1) {
+        return to_rational(constant.values.front());
+    }
+    const std::vector<std::int64_t> index = broadcast_index(constant.shape, shape);
+    // One axis that varies keeps the short form.
+    std::int64_t axis_count = 0;
+    std::int64_t inner = 1;
+    std::int64_t length = 1;
+    for (std::size_t i = 0; i < constant.shape.size(); ++i) {
+        if (constant.shape[i] > 1) {
+            ++axis_count;
+            length = constant.shape[i];
+            inner = 1;
+            for (std::size_t k = shape.size() - constant.shape.size() + i + 1; k < shape.size();
+                 ++k) {
+                inner *= shape[k];
+            }
+        }
+    }
+    std::vector<Rational> values;
+    if (axis_count == 1) {
+        for (std::int64_t i = 0; i < length; ++i) {
+            values.push_back(to_rational(constant.values[static_cast<std::size_t>(i)]));
+        }
+        return PerElement<Rational>::along(std::move(values), inner);
+    }
+    for (const std::int64_t i : index) {
+        values.push_back(to_rational(constant.values[static_cast<std::size_t>(i)]));
+    }
+    return PerElement<Rational>::each(std::move(values));
+}
+
+Lowering::Lowering(const Network& layers, const LoweringOptions& options)
+    : layers_(layers), options_(options) {
+    core_.name = layers.name;
+}
+
+void Lowering::refuse(Code code, std::string message, std::string remedy,
+                      std::string attribute) const {
+    Location where = where_;
+    where.attribute = std::move(attribute);
+    throw Failure(code, std::move(where), std::move(message), std::move(remedy));
+}
+
+void Lowering::approximation(std::string description, double bound) {
+    model_.approximations.push_back({where_.layer, std::move(description), bound});
+}
+
+const RealTensor& Lowering::input(const Node& node, std::size_t i) const {
+    return values_.at(node.inputs[i]);
+}
+
+bool Lowering::is_constant(const Node& node, std::size_t i) const {
+    return input(node, i).base == RealTensor::Base::constant;
+}
+
+void Lowering::set(const RealTensor& tensor, std::size_t output) {
+    RealTensor& slot = values_[{node_, static_cast<std::uint32_t>(output)}];
+    slot = tensor;
+    slot.where = where_;
+}
+
+Value Lowering::core(const network::Operator& op, Attributes attributes,
+                     std::vector<Value> inputs) {
+    return core_.add(op, std::move(attributes), std::move(inputs), where_);
+}
+
+RealTensor Lowering::affine(RealTensor x, PerElement<Rational> scale, PerElement<Rational> offset) {
+    return step(std::move(x), make_step("affine", {std::move(scale), std::move(offset)}));
+}
+
+RealTensor Lowering::step(RealTensor x, Step step) {
+    if (x.base == RealTensor::Base::constant) {
+        apply_in_place(std::span(&step, 1), x.constant);
+        return x;
+    }
+    if (is(step, "quantize")) {
+        return quantize(x, step);
+    }
+    if (is(step, "affine")) {
+        if (all_equal(step.parameters[0], 1) && all_equal(step.parameters[1], 0)) {
+            return x;
+        }
+        if (!x.steps.empty() && is(x.steps.back(), "affine")) {
+            const std::int64_t count = element_count(x.shape);
+            auto& last = x.steps.back().parameters;
+            const auto multiply = [](const Rational& a, const Rational& b) {
+                return Rational(a * b);
+            };
+            const auto shift = [](const Rational& a, const Rational& b, const Rational& c) {
+                return Rational(a * b + c);
+            };
+            last[1] = combine<Rational>(count, shift, step.parameters[0], last[1],
+                                        step.parameters[1]);
+            last[0] = combine<Rational>(count, multiply, step.parameters[0], last[0]);
+            return x;
+        }
+    }
+    x.steps.push_back(std::move(step));
+    return x;
+}
+
+RealTensor Lowering::real(const Linear& x) const {
+    RealTensor out;
+    out.base = RealTensor::Base::core;
+    out.shape = x.shape;
+    out.value = x.value;
+    out.where = x.where;
+    if (!all_equal(x.scale, 1) || !all_equal(x.offset, 0)) {
+        out.steps.push_back(make_step("affine", {x.scale, x.offset}));
+    }
+    return out;
+}
+
+RealTensor Lowering::typed_input(const RealTensor& x) {
+    const ModelInput& input = model_.model_inputs[static_cast<std::size_t>(x.model_input)];
+    auto known = typed_inputs_.find(x.model_input);
+    if (known == typed_inputs_.end()) {
+        const auto type = options_.input_type ? options_.input_type(input.name) : std::nullopt;
+        if (!type) {
+            refuse(Code::input_not_quantised,
+                   fmt::format("the model does not quantise its input '{}' before this layer",
+                               input.name),
+                   fmt::format("Give its type in the configuration (inputs: {{{}: "
+                               "\"fixed<16,10>\"}}), or measure it with --calibrate X.npy.",
+                               input.name));
+        }
+        const Interval range = type->range();
+        Step quantiser = make_step("quantize", {power_of_two(-type->frac), Rational(0),
+                                                Rational(to_bigint(range.low)),
+                                                Rational(to_bigint(range.high))});
+        const Value value = core_.add_input(
+            input.name, {input.shape, PerElement<network::Format>({*type, range})}, where_);
+        model_.encodings.push_back({input.name, {}, {std::move(quantiser)}});
+        known = typed_inputs_.emplace(x.model_input, value).first;
+    }
+    RealTensor out = x;
+    out.base = RealTensor::Base::core;
+    out.value = known->second;
+    if (!x.index.empty()) {
+        out.value = core(index_operator,
+                         Attributes::of(IndexFields{x.shape, {{element_count(x.shape)}, x.index}}),
+                         {out.value});
+    } else if (x.shape != input.shape) {
+        out.value = core(reshape_operator, Attributes::of(ReshapeFields{x.shape}), {out.value});
+    }
+    out.index.clear();
+    return out;
+}
+
+Linear Lowering::linear(const RealTensor& x) {
+    if (x.base == RealTensor::Base::model_input) {
+        return linear(typed_input(x));
+    }
+    Linear out;
+    out.shape = x.shape;
+    out.where = x.where;
+    if (x.base == RealTensor::Base::constant) {
+        Rational unit = 0;
+        for (const double value : x.constant.values) {
+            unit = gcd(unit, to_rational(value));
+        }
+        unit = unit == 0 ? Rational(1) : unit;
+        FixedConstantFields fields;
+        fields.value.shape = x.shape;
+        for (const double value : x.constant.values) {
+            const auto integer =
+                to_int128(boost::multiprecision::numerator(Rational(to_rational(value) / unit)));
+            if (!integer || bit_length(static_cast<UInt128>(*integer < 0 ? -*integer : *integer)) >
+                                62) {
+                refuse(Code::width_exceeded, "a constant input needs more than 63 bits",
+                       "Quantise the constant in the model.");
+            }
+            fields.value.values.push_back(static_cast<std::int64_t>(*integer));
+        }
+        if (const auto log = exact_log2(unit)) {
+            fields.frac = -*log;
+            unit = 1;
+        }
+        out.value = core(fixed_constant_operator, Attributes::of(std::move(fields)), {});
+        out.scale = unit;
+        return out;
+    }
+    out.value = x.value;
+    for (const Step& step : x.steps) {
+        if (is(step, "affine")) {
+            const std::int64_t count = element_count(x.shape);
+            out.offset = combine<Rational>(
+                count,
+                [](const Rational& a, const Rational& b, const Rational& c) {
+                    return Rational(a * b + c);
+                },
+                step.parameters[0], out.offset, step.parameters[1]);
+            out.scale = combine<Rational>(
+                count,
+                [](const Rational& a, const Rational& b) { return Rational(a * b); },
+                step.parameters[0], out.scale);
+        } else {
+            out = materialise(std::move(out), step);
+        }
+    }
+    return out;
+}
+
+Linear Lowering::rescale(const Linear& x, const PerElement<Rational>& unit) {
+    const network::TensorType type = core_.type(x.value);
+    const std::int64_t count = element_count(x.shape);
+    const PerElement<Rational> old_unit = unit_of(x, type);
+    AffineFields fields;
+    fields.multiplier = combine<Int128>(
+        count,
+        [](const Rational& old, const Rational& u) { return integer_of(Rational(old / u)); },
+        old_unit, unit);
+    fields.addend = combine<Int128>(
+        count,
+        [](const Rational& offset, const Rational& u) { return integer_of(Rational(offset / u)); },
+        x.offset, unit);
+    fields.frac = combine<std::int64_t>(
+        count,
+        [](const Rational& u, const network::Format& format) {
+            const auto log = exact_log2(u);
+            return static_cast<std::int64_t>(log ? -*log : format.type.frac);
+        },
+        unit, *type.fixed);
+    Linear out;
+    out.shape = x.shape;
+    out.where = x.where;
+    out.scale = combine<Rational>(
+        count,
+        [](const Rational& u, std::int64_t frac) {
+            return Rational(u * power_of_two(static_cast<int>(frac)));
+        },
+        unit, fields.frac);
+    const bool same_frac =
+        combine<int>(
+            count,
+            [](std::int64_t frac, const network::Format& format) {
+                return frac == format.type.frac ? 1 : 0;
+            },
+            fields.frac, *type.fixed) == PerElement<int>(1);
+    const bool identity = fields.multiplier == PerElement<Int128>(1) &&
+                          fields.addend == PerElement<Int128>(0) && same_frac;
+    out.value = identity ? x.value
+                         : core(affine_operator, Attributes::of(std::move(fields)), {x.value});
+    return out;
+}
+
+Linear Lowering::integers(const RealTensor& tensor) {
+    const Linear x = linear(tensor);
+    if (all_equal(x.offset, 0)) {
+        return x;
+    }
+    const PerElement<Rational> unit = combine<Rational>(
+        element_count(x.shape), [](const Rational& u, const Rational& o) { return gcd(u, o); },
+        unit_of(x, core_.type(x.value)), x.offset);
+    return rescale(x, unit);
+}
+
+std::vector<Linear> Lowering::common(const std::vector<RealTensor>& tensors, bool uniform) {
+    std::vector<Linear> out;
+    bool plain = true;
+    for (const RealTensor& tensor : tensors) {
+        out.push_back(integers(tensor));
+        plain = plain && all_equal(out.back().scale, 1);
+    }
+    if (plain) {
+        return out;  // binary points alone: fixed-point arithmetic aligns them
+    }
+    PerElement<Rational> unit = unit_of(out[0], core_.type(out[0].value));
+    for (std::size_t i = 1; i < out.size(); ++i) {
+        unit = combine<Rational>(
+            element_count(out[0].shape),
+            [](const Rational& a, const Rational& b) { return gcd(a, b); }, unit,
+            unit_of(out[i], core_.type(out[i].value)));
+    }
+    if (uniform) {
+        Rational one = 0;
+        for (const Rational& u : unit.values()) {
+            one = gcd(one, u);
+        }
+        unit = one;
+    }
+    unit = combine<Rational>(
+        element_count(out[0].shape),
+        [](const Rational& u) { return u == 0 ? Rational(1) : u; }, unit);
+    for (Linear& x : out) {
+        x = rescale(x, unit);
+    }
+    return out;
+}
+
+Linear Lowering::materialise(Linear x, const Step& step) {
+    const std::int64_t count = element_count(x.shape);
+    const auto zero_is_one = [](const Rational& u) { return u == 0 ? Rational(1) : u; };
+    PerElement<Rational> unit =
+        combine<Rational>(count, [](const Rational& u, const Rational& o) { return gcd(u, o); },
+                          unit_of(x, core_.type(x.value)), x.offset);
+    const bool is_maximum = is(step, "maximum");
+    if (is_maximum || is(step, "minimum")) {
+        unit = combine<Rational>(
+            count,
+            [&](const Rational& u, const Rational& c) { return zero_is_one(gcd(u, c)); }, unit,
+            step.parameters[0]);
+        Linear y = rescale(x, unit);
+        ClampFields fields;
+        fields.range = combine<Interval>(
+            count,
+            [&](const Rational& c, const Rational& u, const network::Format& format) {
+                const Int128 bound = integer_of(Rational(c / u));
+                return is_maximum ? Interval{bound, std::max(bound, format.range.high)}
+                                  : Interval{std::min(bound, format.range.low), bound};
+            },
+            step.parameters[0], unit, *core_.type(y.value).fixed);
+        y.value = core(clamp_operator, Attributes::of(std::move(fields)), {y.value});
+        return y;
+    }
+    if (is(step, "absolute")) {
+        Linear y = rescale(x, combine<Rational>(count, zero_is_one, unit));
+        y.value = core(absolute_operator, Attributes(), {y.value});
+        return y;
+    }
+    if (is(step, "leaky")) {
+        unit = combine<Rational>(count, zero_is_one, unit);
+        Linear y = rescale(x, unit);
+        const PerElement<Rational> fine = combine<Rational>(
+            count,
+            [](const Rational& u, const Rational& alpha) { return gcd(u, Rational(u * alpha)); },
+            unit, step.parameters[0]);
+        LeakyFields fields;
+        fields.positive = combine<Int128>(
+            count, [](const Rational& u, const Rational& f) { return integer_of(Rational(u / f)); },
+            unit, fine);
+        fields.negative = combine<Int128>(
+            count,
+            [](const Rational& u, const Rational& f, const Rational& alpha) {
+                return integer_of(Rational(u * alpha / f));
+            },
+            unit, fine, step.parameters[0]);
+        fields.frac = combine<std::int64_t>(
+            count,
+            [](const Rational& f) {
+                const auto log = exact_log2(f);
+                return static_cast<std::int64_t>(log ? -*log : 0);
+            },
+            fine);
+        y.scale = combine<Rational>(
+            count,
+            [](const Rational& f, std::int64_t frac) {
+                return Rational(f * power_of_two(static_cast<int>(frac)));
+            },
+            fine, fields.frac);
+        y.value = core(leaky_operator, Attributes::of(std::move(fields)), {y.value});
+        return y;
+    }
+    throw Failure(Code::value_not_quantised, x.where,
+                  fmt::format("its result, {}, is used without a quantiser after it, so that it is "
+                              "no fixed-point number",
+                              step.function->formula),
+                  fmt::format("Quantise the layer's result in the model, or give its type in the "
+                              "configuration (layers: {{{}: {{result: \"fixed<16,10>\"}}}}).",
+                              x.where.layer));
+}
+
+RealTensor Lowering::move(const Node& node, const std::vector<RealTensor>& inputs) {
+    std::vector<network::TensorType> types;
+    for (const RealTensor& x : inputs) {
+        types.push_back({x.shape, std::nullopt});
+    }
+    const Shape shape = node.op->infer(node, types).front().shape;
+    const std::vector<network::Source> sources = node.op->sources(node, types);
+    if (inputs.size() == 1 && !has_zeros(sources)) {
+        RealTensor out = inputs[0];
+        out.shape = shape;
+        bool identity = element_count(shape) == element_count(inputs[0].shape);
+        std::vector<std::int64_t> index;
+        index.reserve(sources.size());
+        for (const network::Source& source : sources) {
+            identity = identity && source.element == static_cast<std::int64_t>(index.size());
+            index.push_back(source.element);
+        }
+        if (!identity) {
+            out.steps = gather(out.steps, index);
+        }
+        if (out.base == RealTensor::Base::model_input) {
+            if (!identity) {
+                for (std::int64_t& e : index) {
+                    e = out.index.empty() ? e : out.index[static_cast<std::size_t>(e)];
+                }
+                out.index = std::move(index);
+            }
+        } else {
+            out.value = core(*node.op, node.attributes, {out.value});
+        }
+        return out;
+    }
+    std::vector<Value> values;
+    std::vector<Linear> parts;
+    Linear out;
+    for (const RealTensor& x : inputs) {
+        parts.push_back(has_zeros(sources) ? integers(x) : linear(x));
+        values.push_back(parts.back().value);
+    }
+    std::vector<Rational> scale;
+    std::vector<Rational> offset;
+    for (const network::Source& source : sources) {
+        const bool zero = source.input < 0;
+        const Linear& part = parts[zero ? 0 : static_cast<std::size_t>(source.input)];
+        scale.push_back(zero && !part.scale.is_uniform() ? Rational(1)
+                                                         : part.scale.at(source.element));
+        offset.push_back(zero ? Rational(0) : part.offset.at(source.element));
+    }
+    out.scale = PerElement<Rational>::each(std::move(scale));
+    out.offset = PerElement<Rational>::each(std::move(offset));
+    out.shape = shape;
+    out.where = where_;
+    out.value = core(*node.op, node.attributes, std::move(values));
+    return real(out);
+}
+
+RealTensor Lowering::reshape(const RealTensor& x, Shape shape) {
+    Node node;
+    node.op = &reshape_operator;
+    node.attributes = Attributes::of(ReshapeFields{std::move(shape)});
+    return move(node, {x});
+}
+
+RealTensor Lowering::transpose(const RealTensor& x, Shape permutation) {
+    Node node;
+    node.op = &transpose_operator;
+    node.attributes = Attributes::of(TransposeFields{std::move(permutation)});
+    return move(node, {x});
+}
+
+void Lowering::decode(const std::string& name, const RealTensor& x) {
+    // What is piecewise linear is computed in the circuit; an affine or transcendental tail, which
+    // the model does not quantise, is how the outputs' numbers are read.
+    const auto is_piecewise = [](const Step& step) {
+        return is(step, "maximum") || is(step, "minimum") || is(step, "leaky") ||
+               is(step, "absolute");
+    };
+    RealTensor head = x;
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < x.steps.size(); ++i) {
+        if (is_piecewise(x.steps[i])) {
+            kept = i + 1;
+        } else if (!is(x.steps[i], "affine")) {
+            break;
+        }
+    }
+    const std::vector<Step> tail(x.steps.begin() + static_cast<std::ptrdiff_t>(kept),
+                                 x.steps.end());
+    head.steps.resize(kept);
+    Linear value = linear(head);
+    RealTensor decoded = real(value);
+    for (const Step& step_ : tail) {
+        decoded = step(std::move(decoded), step_);
+    }
+    core_.set_output(name, value.value);
+    model_.decodings.push_back({std::move(decoded.steps)});
+}
+
+CoreModel Lowering::run() {
+    Diagnostics diagnostics;
+    int inputs = 0;
+    for (node_ = 0; node_ < layers_.nodes().size(); ++node_) {
+        const Node& node = layers_.node(node_);
+        where_ = node.where;
+        RealTensor tensor;
+        tensor.shape = node.types.front().shape;
+        if (node.op == &network::input_operator) {
+            tensor.base = RealTensor::Base::model_input;
+            tensor.model_input = inputs++;
+            model_.model_inputs.push_back({std::string(layers_.input_name(node_)), tensor.shape});
+            set(tensor);
+            continue;
+        }
+        const bool ready = std::all_of(node.inputs.begin(), node.inputs.end(),
+                                       [&](Value value) { return values_.contains(value); });
+        if (!ready) {
+            continue;  // an error before it is already on the list
+        }
+        try {
+            const bool constant =
+                std::all_of(node.inputs.begin(), node.inputs.end(), [&](Value value) {
+                    return values_.at(value).base == RealTensor::Base::constant;
+                });
+            if (constant && node.op->reference != nullptr) {
+                std::vector<const Tensor*> arguments;
+                for (const Value value : node.inputs) {
+                    arguments.push_back(&values_.at(value).constant);
+                }
+                std::vector<Tensor> results = node.op->reference(node, arguments);
+                for (std::size_t i = 0; i < results.size(); ++i) {
+                    tensor.shape = results[i].shape;
+                    tensor.constant = std::move(results[i]);
+                    set(tensor, i);
+                }
+            } else if (node.op->lower != nullptr) {
+                node.op->lower(*this, node);
+            } else {
+                refuse(Code::not_in_circuit,
+                       fmt::format("operator {} has no form in a circuit yet", node.op->name),
+                       "Remove the layer, or use --float to compute it on real numbers.");
+            }
+        } catch (const Failure& failure) {
+            for (const Diagnostic& d : failure.diagnostics()) {
+                diagnostics.add(d.code, d.where, d.message, d.remedy);
+            }
+        }
+    }
+    for (const network::NetworkOutput& output : layers_.outputs()) {
+        const auto at = values_.find(output.value);
+        if (at != values_.end()) {
+            where_ = at->second.where;
+            try {
+                decode(output.name, at->second);
+            } catch (const Failure& failure) {
+                for (const Diagnostic& d : failure.diagnostics()) {
+                    diagnostics.add(d.code, d.where, d.message, d.remedy);
+                }
+            }
+        }
+    }
+    diagnostics.throw_if_errors();
+    model_.network = core_.pruned();
+    return std::move(model_);
+}
+
+CoreModel lower(const Network& layers, const LoweringOptions& options) {
+    return Lowering(layers, options).run();
+}
+
+namespace {
+
+/// Both tensors expanded to their common shape.
+std::pair<RealTensor, RealTensor> expanded(Lowering& lowering, const Node& node) {
+    RealTensor a = lowering.input(node, 0);
+    RealTensor b = lowering.input(node, 1);
+    const Shape shape = node.types.front().shape;
+    for (RealTensor* x : {&a, &b}) {
+        if (x->base != RealTensor::Base::constant && x->shape != shape) {
+            Node expand;
+            expand.op = &expand_operator;
+            expand.attributes = Attributes::of(ExpandFields{shape});
+            *x = lowering.move(expand, {*x});
+        }
+    }
+    return {std::move(a), std::move(b)};
+}
+
+/// a + sign * b
+void lower_sum(Lowering& lowering, const Node& node, int sign, const network::Operator& op) {
+    auto [a, b] = expanded(lowering, node);
+    const Shape shape = node.types.front().shape;
+    const std::int64_t count = element_count(shape);
+    const auto times_sign = [&](const Rational& v) { return Rational(v * sign); };
+    if (b.base == RealTensor::Base::constant) {
+        lowering.set(lowering.affine(
+            std::move(a), Rational(1),
+            combine<Rational>(count, times_sign, broadcast_constant(b.constant, shape))));
+        return;
+    }
+    if (a.base == RealTensor::Base::constant) {
+        lowering.set(
+            lowering.affine(std::move(b), Rational(sign), broadcast_constant(a.constant, shape)));
+        return;
+    }
+    Linear x = lowering.linear(a);
+    Linear y = lowering.linear(b);
+    const PerElement<Rational> offset = combine<Rational>(
+        count,
+        [&](const Rational& p, const Rational& q) { return Rational(p + q * sign); },
+        x.offset, y.offset);
+    x.offset = Rational(0);
+    y.offset = Rational(0);
+    const auto both = lowering.common({lowering.real(x), lowering.real(y)}, false);
+    Linear out = both[0];
+    out.value = lowering.core(op, Attributes(), {both[0].value, both[1].value});
+    out.offset = offset;
+    out.where = lowering.where();
+    lowering.set(lowering.real(out));
+}
+
+void lower_extremum(Lowering& lowering, const Node& node, std::string_view step,
+                    const network::Operator& op) {
+    auto [a, b] = expanded(lowering, node);
+    const Shape shape = node.types.front().shape;
+    if (a.base == RealTensor::Base::constant) {
+        std::swap(a, b);
+    }
+    if (b.base == RealTensor::Base::constant) {
+        lowering.set(lowering.step(std::move(a),
+                                   make_step(step, {broadcast_constant(b.constant, shape)})));
+        return;
+    }
+    const auto both = lowering.common({a, b}, false);
+    Linear out = both[0];
+    out.value = lowering.core(op, Attributes(), {both[0].value, both[1].value});
+    lowering.set(lowering.real(out));
+}
+
+}  // namespace
+
+void lower_add(Lowering& lowering, const Node& node) {
+    lower_sum(lowering, node, 1, add_operator);
+}
+void lower_subtract(Lowering& lowering, const Node& node) {
+    lower_sum(lowering, node, -1, subtract_operator);
+}
+void lower_maximum(Lowering& lowering, const Node& node) {
+    lower_extremum(lowering, node, "maximum", maximum_operator);
+}
+void lower_minimum(Lowering& lowering, const Node& node) {
+    lower_extremum(lowering, node, "minimum", minimum_operator);
+}
+
+void lower_multiply(Lowering& lowering, const Node& node) {
+    auto [a, b] = expanded(lowering, node);
+    const Shape shape = node.types.front().shape;
+    if (a.base == RealTensor::Base::constant) {
+        std::swap(a, b);
+    }
+    if (b.base == RealTensor::Base::constant) {
+        lowering.set(lowering.affine(std::move(a), broadcast_constant(b.constant, shape),
+                                     Rational(0)));
+        return;
+    }
+    const Linear x = lowering.integers(a);
+    const Linear y = lowering.integers(b);
+    Linear out;
+    out.shape = shape;
+    out.where = lowering.where();
+    out.scale = combine<Rational>(
+        element_count(shape),
+        [](const Rational& p, const Rational& q) { return Rational(p * q); }, x.scale, y.scale);
+    out.value = lowering.core(multiply_operator, Attributes(), {x.value, y.value});
+    lowering.set(lowering.real(out));
+}
+
+void lower_move(Lowering& lowering, const Node& node) {
+    std::vector<RealTensor> inputs;
+    for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+        inputs.push_back(lowering.input(node, i));
+    }
+    lowering.set(lowering.move(node, inputs));
+}
+
+}  // namespace gatewright::operators

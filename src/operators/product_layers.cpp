@@ -1,0 +1,304 @@
+// Layers of products and sums: matrix product and convolution.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "operators/core.h"
+#include "operators/layers.h"
+#include "operators/lowering.h"
+#include "operators/map.h"
+#include "operators/move.h"
+#include "operators/row.h"
+
+namespace gatewright::operators {
+
+namespace {
+
+using network::Attributes;
+using network::field_table;
+using network::NoFields;
+using Types = std::span<const TensorType>;
+using Tensors = std::span<const Tensor* const>;
+
+[[noreturn]] void refuse(const Node& node, std::string message) {
+    throw Failure(Code::operator_inputs, node.where, std::move(message));
+}
+
+/// a[..., M, K] * b[..., K, N], or a vector at either side, as NumPy's matmul.
+Shape matmul_shape(const Node& node, const Shape& a, const Shape& b) {
+    const auto misfit = [&] {
+        refuse(node, fmt::format("shapes {} and {} have no matrix product", to_string(a),
+                                 to_string(b)));
+    };
+    if (a.empty() || b.empty()) {
+        misfit();
+    }
+    const std::int64_t k = b.size() == 1 ? b[0] : b[b.size() - 2];
+    if (a.back() != k) {
+        misfit();
+    }
+    const Shape a_batch = a.size() > 2 ? Shape(a.begin(), a.end() - 2) : Shape{};
+    const Shape b_batch = b.size() > 2 ? Shape(b.begin(), b.end() - 2) : Shape{};
+    const auto batch = broadcast(a_batch, b_batch);
+    if (!batch) {
+        misfit();
+    }
+    Shape shape = *batch;
+    if (a.size() > 1) {
+        shape.push_back(a[a.size() - 2]);
+    }
+    if (b.size() > 1) {
+        shape.push_back(b.back());
+    }
+    return shape;
+}
+
+std::vector<TensorType> infer_matmul(const Node& node, Types inputs) {
+    return {{matmul_shape(node, inputs[0].shape, inputs[1].shape), std::nullopt}};
+}
+
+std::vector<Tensor> matmul_reference(const Node& node, Tensors inputs) {
+    Shape a = inputs[0]->shape;
+    Shape b = inputs[1]->shape;
+    Tensor y{matmul_shape(node, a, b), {}};
+    if (a.size() == 1) {
+        a.insert(a.begin(), 1);
+    }
+    if (b.size() == 1) {
+        b.push_back(1);
+    }
+    const std::int64_t m = a[a.size() - 2];
+    const std::int64_t k = a.back();
+    const std::int64_t n = b.back();
+    const Shape a_batch(a.begin(), a.end() - 2);
+    const Shape b_batch(b.begin(), b.end() - 2);
+    const Shape batch = *broadcast(a_batch, b_batch);
+    const auto a_index = broadcast_index(a_batch, batch);
+    const auto b_index = broadcast_index(b_batch, batch);
+    for (std::size_t i = 0; i < a_index.size(); ++i) {
+        const double* p = inputs[0]->values.data() + a_index[i] * m * k;
+        const double* q = inputs[1]->values.data() + b_index[i] * k * n;
+        for (std::int64_t r = 0; r < m; ++r) {
+            std::vector<double> row(static_cast<std::size_t>(n), 0.0);
+            for (std::int64_t j = 0; j < k; ++j) {
+                const double value = p[r * k + j];
+                for (std::int64_t c = 0; c < n; ++c) {
+                    row[static_cast<std::size_t>(c)] += value * q[j * n + c];
+                }
+            }
+            y.values.insert(y.values.end(), row.begin(), row.end());
+        }
+    }
+    return {y};
+}
+
+/// Product of two computed tensors: all pairs multiplied, then summed along the rows.
+void lower_dynamic_matmul(Lowering& lowering, const Node& node) {
+    RealTensor a = lowering.input(node, 0);
+    RealTensor b = lowering.input(node, 1);
+    if (a.shape.size() < 2 || b.shape.size() < 2) {
+        lowering.refuse(Code::not_in_circuit, "it multiplies a vector by a computed tensor",
+                        "Reshape the vector to a matrix of one row or column.");
+    }
+    // a[..., M, 1, K] * b'[..., 1, N, K]
+    Shape swap(b.shape.size());
+    for (std::size_t i = 0; i < swap.size(); ++i) {
+        swap[i] = static_cast<std::int64_t>(i);
+    }
+    std::swap(swap[swap.size() - 1], swap[swap.size() - 2]);
+    b = lowering.transpose(b, swap);
+    Shape a_shape = a.shape;
+    a_shape.insert(a_shape.end() - 1, 1);
+    Shape b_shape = b.shape;
+    b_shape.insert(b_shape.end() - 2, 1);
+    a = lowering.reshape(a, a_shape);
+    b = lowering.reshape(b, b_shape);
+    const Linear x = lowering.common({a}, true).front();
+    const Linear y = lowering.common({b}, true).front();
+    Linear out;
+    out.where = lowering.where();
+    out.scale = Rational(x.scale.values().front() * y.scale.values().front());
+    const Value products = lowering.core(multiply_operator, Attributes(), {x.value, y.value});
+    out.value = lowering.core(row_sum_operator, Attributes(), {products});
+    out.shape = lowering.type(out.value).shape;
+    lowering.set(lowering.real(out));
+}
+
+void lower_matmul(Lowering& lowering, const Node& node) {
+    const bool left = lowering.is_constant(node, 0);
+    const bool right = lowering.is_constant(node, 1);
+    if (!left && !right) {
+        lower_dynamic_matmul(lowering, node);
+        return;
+    }
+    const RealTensor& x = lowering.input(node, left ? 1 : 0);
+    Tensor w = lowering.input(node, left ? 0 : 1).constant;
+    if (w.shape.size() > 2) {
+        const bool one = std::all_of(w.shape.begin(), w.shape.end() - 2,
+                                     [](std::int64_t extent) { return extent == 1; });
+        if (!one) {
+            lowering.refuse(Code::not_in_circuit, "its constant is a stack of matrices",
+                            "Split the product into one per matrix.");
+        }
+        w.shape = Shape(w.shape.end() - 2, w.shape.end());
+    }
+    const Shape& shape = node.types.front().shape;
+    if (!left) {
+        const std::int64_t columns = w.shape.size() == 1 ? 1 : w.shape[1];
+        w.shape = {1, w.shape[0], columns};
+        lowering.set(lowering.reshape(lowering.contract(x, w), shape));
+        return;
+    }
+    // W x = (x' W')'
+    const std::int64_t rows = w.shape.size() == 1 ? 1 : w.shape[0];
+    const std::int64_t k = w.shape.back();
+    Tensor transposed{{1, k, rows}, std::vector<double>(w.values.size())};
+    for (std::int64_t r = 0; r < rows; ++r) {
+        for (std::int64_t i = 0; i < k; ++i) {
+            transposed.values[static_cast<std::size_t>(i * rows + r)] =
+                w.values[static_cast<std::size_t>(r * k + i)];
+        }
+    }
+    if (x.shape.size() == 1) {
+        lowering.set(lowering.reshape(lowering.contract(x, transposed), shape));
+        return;
+    }
+    Shape swap(x.shape.size());
+    for (std::size_t i = 0; i < swap.size(); ++i) {
+        swap[i] = static_cast<std::int64_t>(i);
+    }
+    std::swap(swap[swap.size() - 1], swap[swap.size() - 2]);
+    const RealTensor y = lowering.contract(lowering.transpose(x, swap), transposed);
+    lowering.set(lowering.reshape(lowering.transpose(y, swap), shape));
+}
+
+WindowFields window_of(const Node& node, const Shape& w) {
+    const auto& f = node.fields<ConvFields>();
+    return {Shape(w.begin() + 2, w.end()), f.strides, f.dilations, f.before, f.after, false};
+}
+
+Shape conv_shape(const Node& node, const Shape& x, const Shape& w) {
+    const auto& f = node.fields<ConvFields>();
+    const bool sound = w.size() >= 3 && x.size() + 1 == w.size() && f.groups >= 1 &&
+                       x[0] == w[1] * f.groups && w[0] % f.groups == 0 &&
+                       f.strides.size() + 2 == w.size() && f.dilations.size() + 2 == w.size() &&
+                       f.before.size() + 2 == w.size() && f.after.size() + 2 == w.size();
+    if (!sound) {
+        refuse(node, fmt::format("weights of shape {} in {} groups do not fit an input of shape {}",
+                                 to_string(w), f.groups, to_string(x)));
+    }
+    const WindowFields window = window_of(node, w);
+    Shape shape{w[0]};
+    for (std::size_t i = 0; i + 2 < w.size(); ++i) {
+        shape.push_back(window_extent(window, i, x[i + 1]));
+        if (shape.back() < 1) {
+            refuse(node, fmt::format("weights of shape {} are larger than the padded input of "
+                                     "shape {}",
+                                     to_string(w), to_string(x)));
+        }
+    }
+    return shape;
+}
+
+std::vector<TensorType> infer_conv(const Node& node, Types inputs) {
+    const Shape& w = inputs[1].shape;
+    if (inputs.size() == 3 && element_count(inputs[2].shape) != w[0]) {
+        refuse(node, fmt::format("a bias of shape {} does not fit {} channels",
+                                 to_string(inputs[2].shape), w[0]));
+    }
+    return {{conv_shape(node, inputs[0].shape, w), std::nullopt}};
+}
+
+std::vector<Tensor> conv_reference(const Node& node, Tensors inputs) {
+    const Tensor& x = *inputs[0];
+    const Tensor& w = *inputs[1];
+    const auto& f = node.fields<ConvFields>();
+    Node window;
+    window.op = &window_operator;
+    window.attributes = Attributes::of(window_of(node, w.shape));
+    const std::vector<const Tensor*> arguments = {&x};
+    const Tensor patches = move_reference(window, arguments).front();
+    Tensor y{conv_shape(node, x.shape, w.shape), {}};
+    const std::int64_t channels = w.shape[0];
+    const std::int64_t per_group = channels / f.groups;
+    const std::int64_t length = element_count(w.shape) / channels;
+    const std::int64_t positions = element_count(y.shape) / channels;
+    for (std::int64_t o = 0; o < channels; ++o) {
+        const double* weights = w.values.data() + o * length;
+        for (std::int64_t p = 0; p < positions; ++p) {
+            const double* patch =
+                patches.values.data() + (p * f.groups + o / per_group) * length;
+            double sum = inputs.size() == 3 ? inputs[2]->values[static_cast<std::size_t>(o)] : 0;
+            for (std::int64_t k = 0; k < length; ++k) {
+                sum += patch[k] * weights[k];
+            }
+            y.values.push_back(sum);
+        }
+    }
+    return {y};
+}
+
+void lower_conv(Lowering& lowering, const Node& node) {
+    const auto& f = node.fields<ConvFields>();
+    for (std::size_t i = 1; i < node.inputs.size(); ++i) {
+        if (!lowering.is_constant(node, i)) {
+            lowering.refuse(Code::not_in_circuit, "its weights are computed",
+                            "Make them initialisers of the model.");
+        }
+    }
+    const Tensor& w = lowering.input(node, 1).constant;
+    const std::int64_t channels = w.shape[0];
+    const std::int64_t per_group = channels / f.groups;
+    const std::int64_t length = element_count(w.shape) / channels;
+    Node window;
+    window.op = &window_operator;
+    window.attributes = Attributes::of(window_of(node, w.shape));
+    window.where = node.where;
+    RealTensor x = lowering.move(window, {lowering.input(node, 0)});
+    if (f.groups > 1) {
+        Shape split(x.shape.begin(), x.shape.end() - 1);
+        split.push_back(f.groups);
+        split.push_back(length);
+        x = lowering.reshape(x, split);
+    }
+    Tensor weights{{f.groups, length, per_group}, std::vector<double>(w.values.size())};
+    for (std::int64_t o = 0; o < channels; ++o) {
+        const std::int64_t g = o / per_group;
+        for (std::int64_t k = 0; k < length; ++k) {
+            weights.values[static_cast<std::size_t>((g * length + k) * per_group + o % per_group)] =
+                w.values[static_cast<std::size_t>(o * length + k)];
+        }
+    }
+    RealTensor y = lowering.contract(x, weights);
+    const Shape& shape = node.types.front().shape;
+    Shape last(shape.begin() + 1, shape.end());
+    last.push_back(channels);
+    y = lowering.reshape(y, last);
+    Shape to_front{static_cast<std::int64_t>(shape.size()) - 1};
+    for (std::size_t i = 0; i + 1 < shape.size(); ++i) {
+        to_front.push_back(static_cast<std::int64_t>(i));
+    }
+    y = lowering.transpose(y, to_front);
+    if (node.inputs.size() == 3) {
+        Tensor bias = lowering.input(node, 2).constant;
+        bias.shape.assign(shape.size(), 1);
+        bias.shape[0] = channels;
+        y = lowering.affine(y, Rational(1), broadcast_constant(bias, shape));
+    }
+    lowering.set(y);
+}
+
+}  // namespace
+
+// clang-format off
+const network::Operator matmul_operator = {
+    .name = "matmul", .formula = "y[..., m, n] = sum over k of a[..., m, k] b[..., k, n]", .min_inputs = 2, .max_inputs = 2,
+    .fields = &field_table<NoFields>, .infer = &infer_matmul, .reference = &matmul_reference, .lower = &lower_matmul};
+const network::Operator conv_operator = {
+    .name = "conv", .formula = "y[o, p] = bias[o] + sum over c, k of w[o, c, k] x[c, p stride + k dilation - before]",
+    .min_inputs = 2, .max_inputs = 3, .fields = &field_table<ConvFields>, .infer = &infer_conv, .reference = &conv_reference,
+    .lower = &lower_conv};
+// clang-format on
+
+}  // namespace gatewright::operators
