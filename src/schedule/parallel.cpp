@@ -1,0 +1,258 @@
+#include "schedule/parallel.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "operators/core.h"
+
+namespace gatewright::schedule {
+
+namespace {
+
+using fixed::Fixed;
+using network::NodeId;
+using network::Value;
+
+class Unroller {
+  public:
+    Unroller(const operators::CoreModel& model, const linear::Effort& effort)
+        : network_(model.network), effort_(effort), bits_(model.network.name), builder_(bits_) {}
+
+    ParallelDesign run() {
+        for (NodeId id = 0; id < network_.nodes().size(); ++id) {
+            unroll(id);
+        }
+        design::Process process;
+        for (const network::NetworkOutput& output : network_.outputs()) {
+            design::Port port{output.name, {}};
+            const std::vector<Fixed>& values = values_.at(output.value);
+            for (std::size_t e = 0; e < values.size(); ++e) {
+                bits_.output(fmt::format("{}.{}", output.name, e), values[e].bits);
+                port.lanes.push_back({values[e].type, values[e].range});
+            }
+            process.outputs.push_back(std::move(port));
+        }
+        process.name = network_.name;
+        process.inputs = std::move(inputs_);
+        process.body = bits_.take();
+        process.control = control_of(process);
+        out_.layers = figures_by_layer(process.body);
+        assemble(std::move(process));
+        return std::move(out_);
+    }
+
+  private:
+    void unroll(NodeId id) {
+        const network::Node& node = network_.node(id);
+        builder_.set_origin(node.where.layer);
+        if (node.op == &network::input_operator) {
+            unroll_input(id, node);
+        } else if (node.op->element != nullptr) {
+            unroll_map(id, node);
+        } else if (node.op->row != nullptr) {
+            unroll_row(id, node);
+        } else if (node.op->sources != nullptr) {
+            unroll_move(id, node);
+        } else {
+            unroll_contraction(id, node);
+        }
+    }
+
+    void unroll_input(NodeId id, const network::Node& node) {
+        const std::string name(network_.input_name(id));
+        design::Port port{name, {}};
+        std::vector<Fixed>& values = values_[{id, 0}];
+        for (const network::Format& format : operators::formats_of(node.types.front())) {
+            values.push_back(builder_.input(fmt::format("{}.{}", name, values.size()), format.type,
+                                            format.range));
+            port.lanes.push_back({format.type, format.range});
+        }
+        inputs_.push_back(std::move(port));
+    }
+
+    void unroll_map(NodeId id, const network::Node& node) {
+        const Shape& shape = node.types.front().shape;
+        std::vector<std::vector<std::int64_t>> index;
+        for (const Value value : node.inputs) {
+            index.push_back(broadcast_index(network_.type(value).shape, shape));
+        }
+        std::vector<Fixed> values;
+        std::vector<Fixed> arguments(node.inputs.size());
+        const std::int64_t count = element_count(shape);
+        for (std::int64_t e = 0; e < count; ++e) {
+            for (std::size_t i = 0; i < arguments.size(); ++i) {
+                arguments[i] = values_.at(node.inputs[i])[static_cast<std::size_t>(
+                    index[i][static_cast<std::size_t>(e)])];
+            }
+            values.push_back(node.op->element(builder_, node, arguments, e));
+        }
+        values_[{id, 0}] = std::move(values);
+    }
+
+    void unroll_row(NodeId id, const network::Node& node) {
+        const std::vector<Fixed>& x = values_.at(node.inputs[0]);
+        const auto length =
+            static_cast<std::size_t>(network_.type(node.inputs[0]).shape.back());
+        for (std::size_t first = 0; first < x.size(); first += length) {
+            const auto rows =
+                node.op->row(builder_, node, std::span(x).subspan(first, length));
+            for (std::uint32_t i = 0; i < rows.size(); ++i) {
+                auto& values = values_[{id, i}];
+                values.insert(values.end(), rows[i].begin(), rows[i].end());
+            }
+        }
+    }
+
+    void unroll_move(NodeId id, const network::Node& node) {
+        std::vector<network::TensorType> types;
+        for (const Value value : node.inputs) {
+            types.push_back(network_.type(value));
+        }
+        std::vector<Fixed> values;
+        for (const network::Source& source : node.op->sources(node, types)) {
+            values.push_back(source.input < 0
+                                 ? builder_.constant(0, 0)
+                                 : values_.at(node.inputs[static_cast<std::size_t>(
+                                       source.input)])[static_cast<std::size_t>(source.element)]);
+        }
+        values_[{id, 0}] = std::move(values);
+    }
+
+    void unroll_contraction(NodeId id, const network::Node& node) {
+        const operators::ContractForms forms =
+            operators::contract_forms(node, network_.type(node.inputs[0]));
+        std::vector<std::size_t> built;  // contraction of each form
+        for (const operators::ContractForm& form : forms.forms) {
+            BuiltContraction contraction;
+            contraction.layer = node.where.layer;
+            contraction.matrix = form.matrix;
+            for (const network::Format& format : form.inputs) {
+                contraction.ranges.push_back(format.range);
+            }
+            contraction.graph =
+                linear::build_adder_graph(contraction.matrix, contraction.ranges, effort_);
+            built.push_back(out_.contractions.size());
+            out_.contractions.push_back(std::move(contraction));
+        }
+        const std::vector<Fixed>& x = values_.at(node.inputs[0]);
+        std::vector<Fixed> values;
+        const std::size_t length = forms.forms.empty() ? 1 : forms.forms.front().inputs.size();
+        for (std::size_t r = 0; r < forms.form_of.size(); ++r) {
+            const auto f = static_cast<std::size_t>(forms.form_of[r]);
+            BuiltContraction& contraction = out_.contractions[built[f]];
+            ++contraction.copies;
+            const std::vector<Fixed> row =
+                add_up(contraction, std::span(x).subspan(r * length, length));
+            for (std::size_t o = 0; o < row.size(); ++o) {
+                // The matrix works on integers; the binary point comes back here.
+                values.push_back(
+                    builder_.scale(row[o], -forms.forms[f].outputs[o].type.frac));
+            }
+        }
+        values_[{id, 0}] = std::move(values);
+    }
+
+    /// One adder graph on the integers of `x`.
+    std::vector<Fixed> add_up(const BuiltContraction& contraction, std::span<const Fixed> x) {
+        std::vector<Fixed> values;
+        for (const Fixed& value : x) {
+            values.push_back(builder_.scale(value, value.type.frac));
+        }
+        const linear::AdderGraph& graph = contraction.graph;
+        const std::vector<Interval> ranges = linear::ranges_of(graph, contraction.ranges);
+        const auto term = [&](std::int32_t value, int shift) {
+            const Fixed& v = values[static_cast<std::size_t>(value)];
+            return builder_.align(builder_.scale(v, shift), 0);
+        };
+        for (const linear::Addition& addition : graph.additions) {
+            const Fixed a = term(addition.a, addition.shift_a);
+            const Fixed b = term(addition.b, addition.shift_b);
+            const Fixed sum = addition.negate_a   ? builder_.sub(b, a)
+                              : addition.negate_b ? builder_.sub(a, b)
+                                                  : builder_.add(a, b);
+            // The linear form knows the range better than the sum of two intervals.
+            values.push_back(builder_.assume_range(sum, ranges[values.size()]));
+        }
+        std::vector<Fixed> outputs;
+        for (const linear::Output& output : graph.outputs) {
+            if (output.value < 0) {
+                outputs.push_back(builder_.constant(0, 0));
+                continue;
+            }
+            const Fixed y = term(output.value, output.shift);
+            outputs.push_back(output.negate ? builder_.neg(y) : y);
+        }
+        return outputs;
+    }
+
+    /// Each port is used once in the only iteration.
+    static bits::Function control_of(const design::Process& process) {
+        bits::Builder control("control");
+        const bits::NodeId one = control.constant(1);
+        for (const auto* ports : {&process.inputs, &process.outputs}) {
+            for (const design::Port& port : *ports) {
+                control.output(port.name + ".when", one);
+            }
+        }
+        return control.take();
+    }
+
+    void assemble(design::Process process) {
+        design::Design& design = out_.design;
+        design.name = network_.name;
+        for (std::size_t i = 0; i < process.inputs.size(); ++i) {
+            const design::Port& port = process.inputs[i];
+            design.inputs.push_back({port.name, port.lanes, 1, {}});
+            design.channels.push_back({{-1, static_cast<int>(i)}, {0, static_cast<int>(i)}, port.lanes, 0});
+        }
+        for (std::size_t i = 0; i < process.outputs.size(); ++i) {
+            const design::Port& port = process.outputs[i];
+            design.outputs.push_back({port.name, port.lanes, 1, {}});
+            design.channels.push_back({{0, static_cast<int>(i)}, {-1, static_cast<int>(i)}, port.lanes, 0});
+        }
+        design.processes.push_back(std::move(process));
+    }
+
+    const network::Network& network_;
+    const linear::Effort& effort_;
+    bits::Builder bits_;
+    fixed::Builder builder_;
+    std::map<Value, std::vector<Fixed>> values_;
+    std::vector<design::Port> inputs_;
+    ParallelDesign out_;
+};
+
+}  // namespace
+
+ParallelDesign parallel(const operators::CoreModel& model, const linear::Effort& effort) {
+    return Unroller(model, effort).run();
+}
+
+std::vector<LayerFigures> figures_by_layer(const bits::Function& function) {
+    std::vector<LayerFigures> layers;
+    std::vector<std::size_t> layer_of(function.origins.size(), static_cast<std::size_t>(-1));
+    for (const bits::Node& node : function.nodes) {
+        using bits::Op;
+        const bool wiring = node.op == Op::constant || node.op == Op::input ||
+                            node.op == Op::cast || node.op == Op::shl || node.op == Op::shr;
+        if (wiring) {
+            continue;
+        }
+        std::size_t& at = layer_of[node.origin];
+        if (at == static_cast<std::size_t>(-1)) {
+            at = layers.size();
+            layers.push_back({function.origins[node.origin], {}, 0, 0, 0, 0, 0});
+        }
+        LayerFigures& layer = layers[at];
+        ++layer.operations;
+        layer.adders += node.op == Op::add || node.op == Op::sub ? 1 : 0;
+        layer.multipliers += node.op == Op::mul ? 1 : 0;
+        layer.comparisons += node.op == Op::less || node.op == Op::equal ? 1 : 0;
+        layer.tables += node.op == Op::read ? 1 : 0;
+    }
+    return layers;
+}
+
+}  // namespace gatewright::schedule

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "design/design.h"
+#include "linear/adder_graph.h"
+#include "operators/core_model.h"
+
+/// The parallel schedule: every operation has hardware of its own, a frame goes in at every cycle.
+namespace gatewright::schedule {
+
+/// What one layer became.
+struct LayerFigures {
+    std::string layer;
+    std::string type;           ///< the framework's class
+    std::int64_t operations = 0;   ///< nodes of the bits level, without constants and wiring
+    std::int64_t adders = 0;       ///< additions and subtractions
+    std::int64_t multipliers = 0;  ///< products of two variables
+    std::int64_t comparisons = 0;
+    std::int64_t tables = 0;
+};
+
+/// An adder graph as it was built in, for verification.
+struct BuiltContraction {
+    std::string layer;
+    linear::Matrix matrix;
+    std::vector<Interval> ranges;  ///< of the inputs
+    linear::AdderGraph graph;
+    std::int64_t copies = 0;       ///< rows that use it
+};
+
+struct ParallelDesign {
+    design::Design design;
+    std::vector<LayerFigures> layers;
+    std::vector<BuiltContraction> contractions;
+};
+
+/// Unrolls a core model into one process without loops. Contractions become adder graphs; equal
+/// matrices are solved once. Ports are named after the network's inputs and outputs.
+ParallelDesign parallel(const operators::CoreModel& model, const linear::Effort& effort);
+
+/// Counts the operations of a function by origin, in the order of first appearance.
+std::vector<LayerFigures> figures_by_layer(const bits::Function& function);
+
+}  // namespace gatewright::schedule
