@@ -62,7 +62,7 @@ Fixed Builder::input(std::string name, const FixedType& type, const Interval& ra
     require(type.range().contains(range) && range.low <= range.high,
             "an input's range must lie within its type");
     const bits::NodeId node = bits_.input(std::move(name), bits_type(type));
-    return {node, type, range};
+    return finish(node, range, type.frac);
 }
 
 Fixed Builder::value(bits::NodeId node, const Interval& range, int frac) {

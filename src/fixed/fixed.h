@@ -33,6 +33,8 @@ class Builder {
     bits::Builder& bits() { return bits_; }
     void set_origin(std::string_view layer);
 
+    /// An input of the function, of which only values within `range` come; the result is cut to the
+    /// bits that these need.
     Fixed input(std::string name, const FixedType& type, const Interval& range);
     /// A node of any origin, known to lie within `range`; its bits are cast to type_for(range).
     Fixed value(bits::NodeId node, const Interval& range, int frac);

@@ -137,8 +137,11 @@ Fixed Builder::quantize(const Fixed& a, const FixedType& type, Rounding rounding
         // The dropped bits decide whether one is added to the floor: an adder as short as the
         // result, with a carry in.
         const Fixed floor = shifted_down(a, dropped);
-        const Fixed up = round_up_bit(a, dropped, rounding);
-        out = finish(bits_.add(floor.bits, up.bits, bits_type(kept)), kept, type.frac);
+        bits::NodeId node = floor.bits;
+        if (rounding != Rounding::floor) {
+            node = bits_.add(node, round_up_bit(a, dropped, rounding).bits, bits_type(kept));
+        }
+        out = finish(node, kept, type.frac);
     }
     return wraps ? out : clamp(out, target.low, target.high);
 }
