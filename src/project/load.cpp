@@ -1,0 +1,107 @@
+#include "project/load.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "base/file.h"
+#include "import/onnx/import.h"
+#include "operators/layers.h"
+#include "operators/lowering.h"
+
+namespace gatewright::project {
+
+FinalActivation final_activation_named(const std::string& name) {
+    const std::vector<std::pair<std::string, FinalActivation>> names = {
+        {"keep", FinalActivation::keep},
+        {"drop", FinalActivation::drop},
+        {"argmax", FinalActivation::argmax}};
+    for (const auto& [known, value] : names) {
+        if (known == name) {
+            return value;
+        }
+    }
+    throw Failure(Code::unknown_option, {},
+                  fmt::format("there is no final activation '{}'", name),
+                  "Write keep, drop or argmax.");
+}
+
+network::ImportedModel load_model(const ModelSource& source) {
+    if (!source.file.ends_with(".onnx")) {
+        read_file_bytes(source.file, 1);  // a missing file is reported as such
+        throw Failure(Code::unknown_format, {source.file, "", "", ""},
+                      "its ending is none of a known model format",
+                      "Give an ONNX or QONNX model (.onnx).");
+    }
+    if (!source.weights.empty()) {
+        throw Failure(Code::unknown_option, {source.file, "", "", ""},
+                      "an ONNX model holds its weights itself", "Leave out --weights.");
+    }
+    return onnx::import_onnx(source.file);
+}
+
+network::Network with_final_activation(const network::Network& network, FinalActivation choice) {
+    if (choice == FinalActivation::keep) {
+        return network;
+    }
+    network::Network out;
+    out.name = network.name;
+    std::map<network::Value, network::Value> renamed;
+    for (network::NodeId id = 0; id < network.nodes().size(); ++id) {
+        const network::Node& node = network.node(id);
+        std::vector<network::Value> inputs;
+        for (const network::Value value : node.inputs) {
+            inputs.push_back(renamed.at(value));
+        }
+        const network::Value added =
+            node.op == &network::input_operator
+                ? out.add_input(std::string(network.input_name(id)), node.types.front(), node.where)
+                : out.add(*node.op, node.attributes, inputs, node.where);
+        for (std::uint32_t i = 0; i < node.types.size(); ++i) {
+            renamed[{id, i}] = {added.node, i};
+        }
+    }
+    for (const network::NetworkOutput& output : network.outputs()) {
+        network::Value value = output.value;
+        const network::Node* node = &network.node(value.node);
+        // Only moves that keep the order of elements may lie between the activation and the output.
+        const bool is_softmax = node->op == &operators::softmax_operator;
+        const bool is_sigmoid = node->op == &operators::function_operator &&
+                                node->fields<operators::FunctionFields>().function == "sigmoid";
+        if (is_softmax || is_sigmoid) {
+            value = node->inputs[0];
+        }
+        value = renamed.at(value);
+        if (choice == FinalActivation::argmax) {
+            const Shape& shape = out.type(value).shape;
+            if (shape.empty()) {
+                throw Failure(Code::operator_inputs, node->where,
+                              "an output of one number has no argmax",
+                              "Use --final-activation drop.");
+            }
+            operators::ArgLayerFields fields;
+            fields.axis = is_softmax ? node->fields<operators::SoftmaxFields>().axis
+                                     : static_cast<std::int64_t>(shape.size()) - 1;
+            Location where = node->where;
+            where.type = "argmax";
+            value = out.add(operators::argmax_operator, network::Attributes::of(fields), {value},
+                            where);
+        }
+        out.set_output(output.name, value);
+    }
+    return out.pruned();
+}
+
+operators::CoreModel lower_model(
+    const network::ImportedModel& model, FinalActivation choice,
+    const std::function<std::optional<FixedType>(const std::string& input)>& input_type) {
+    operators::LoweringOptions options;
+    options.input_type = input_type;
+    operators::CoreModel core =
+        operators::lower(with_final_activation(model.network, choice), options);
+    core.batch = model.batched ? "free" : "none";
+    return core;
+}
+
+}  // namespace gatewright::project
