@@ -14,7 +14,8 @@
 /// operators mean. No protobuf appears here.
 ///
 /// Invariants of a model that the reader (model_file.h) returns:
-/// - nodes are in topological order, ties in the order of the file; every non-empty input is a graph
+/// - nodes are in topological order, ties in the order of the file; every non-empty input is a
+/// graph
 ///   input, an initialiser or an output of an earlier node; every value is defined once;
 /// - the default domain is "" (a file's "ai.onnx" is replaced);
 /// - calls of the file's own functions are expanded, so no AttributeReference is left;
@@ -56,6 +57,8 @@ enum class ElementType : std::int32_t {
     float6_e3m2 = 28,
 };
 
+using gatewright::to_string;  // of shapes, which the overload below would hide
+
 /// "float32"; "element type 99" for a number that the format does not have.
 std::string to_string(ElementType type);
 bool is_integer(ElementType type);  ///< signed and unsigned integers, not bool
@@ -83,10 +86,9 @@ struct AttributeReference {
     std::string name;
 };
 
-using OnnxAttribute =
-    std::variant<std::int64_t, double, std::string, OnnxTensor, std::vector<std::int64_t>,
-                 std::vector<double>, std::vector<std::string>, OpaqueAttribute,
-                 AttributeReference>;
+using OnnxAttribute = std::variant<std::int64_t, double, std::string, OnnxTensor,
+                                   std::vector<std::int64_t>, std::vector<double>,
+                                   std::vector<std::string>, OpaqueAttribute, AttributeReference>;
 
 /// "an integer", "a list of floats": the kind of an attribute for messages.
 std::string kind_of(const OnnxAttribute& attribute);
@@ -101,9 +103,9 @@ struct OnnxValueInfo {
 };
 
 struct OnnxNode {
-    std::string name;     ///< may be empty; see layer_name
+    std::string name;  ///< may be empty; see layer_name
     std::string op_type;
-    std::string domain;   ///< "" is the default domain
+    std::string domain;      ///< "" is the default domain
     std::int64_t opset = 0;  ///< version of `domain` that the file (or its function) asks for
     std::vector<std::string> inputs;   ///< "" where an optional input is left out
     std::vector<std::string> outputs;  ///< "" where an optional output is left out
