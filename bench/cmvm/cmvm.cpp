@@ -34,6 +34,7 @@ int main(int argc, char** argv) {
     }
     if (argc > 3) effort.weight = std::atoi(argv[3]);
     if (argc > 4) effort.seed = std::atoi(argv[4]);
+    if (argc > 5) effort.work = std::atoll(argv[5]);
     std::string name;
     linear::Matrix matrix;
     std::int64_t low = 0;

@@ -69,12 +69,39 @@ Columns distinct_columns(const Matrix& matrix) {
     return columns;
 }
 
+/// Pairs of terms that a search over all of the columns compares.
+std::int64_t pairs_of_terms(const std::vector<std::vector<Term>>& columns) {
+    std::int64_t pairs = 0;
+    for (const std::vector<Term>& terms : columns) {
+        pairs += static_cast<std::int64_t>(terms.size() * terms.size());
+    }
+    return pairs;
+}
+
+/// Shares within blocks of inputs that are small enough, then, where the terms left are few enough,
+/// among all. With g blocks a search costs 1/g^2 of the whole, and there are g of them.
+void share_in_blocks(Sharing& sharing, std::int64_t n_in, std::int64_t work) {
+    const std::int64_t pairs = pairs_of_terms(sharing.terms());
+    const std::int64_t blocks =
+        std::clamp<std::int64_t>((pairs + work - 1) / std::max<std::int64_t>(work, 1), 1, n_in);
+    for (std::int64_t block = 0; block < blocks; ++block) {
+        const std::int64_t first = n_in * block / blocks;
+        const std::int64_t last = n_in * (block + 1) / blocks;
+        std::vector<std::int32_t> members(static_cast<std::size_t>(last - first));
+        std::iota(members.begin(), members.end(), static_cast<std::int32_t>(first));
+        sharing.share(members);
+    }
+    if (blocks > 1 && pairs_of_terms(sharing.terms()) <= work) {
+        std::vector<std::int32_t> members(sharing.values().size());
+        std::iota(members.begin(), members.end(), 0);
+        sharing.share(members);
+    }
+}
+
 AdderGraph solve(const Columns& columns, const std::vector<ValueInfo>& inputs, int depth_limit,
-                 const Ranking& ranking) {
+                 std::int64_t work, const Ranking& ranking) {
     Sharing sharing(inputs, columns.terms, depth_limit, ranking);
-    std::vector<std::int32_t> members(inputs.size());
-    std::iota(members.begin(), members.end(), 0);
-    sharing.share(members);
+    share_in_blocks(sharing, static_cast<std::int64_t>(inputs.size()), work);
     AdderGraph graph;
     graph.n_in = static_cast<std::int32_t>(inputs.size());
     std::vector<ValueInfo> values = sharing.values();
@@ -114,7 +141,7 @@ AdderGraph build_adder_graph(const Matrix& matrix, const std::vector<Interval>& 
         // Beyond this no sum of this size notices the limit.
         depth_limit += std::min(effort.extra_depth, 30);
     }
-    return solve(columns, inputs, depth_limit, {static_cast<Ranking::Weight>(effort.weight), effort.seed});
+    return solve(columns, inputs, depth_limit, effort.work, {static_cast<Ranking::Weight>(effort.weight), effort.seed});
 }
 
 }  // namespace gatewright::linear

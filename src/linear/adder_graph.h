@@ -49,9 +49,15 @@ struct Matrix {
     }
 };
 
-/// What the search minimises and how long it may take.
+/// What the search may use.
 struct Effort {
     int extra_depth = -1;  ///< adder levels allowed over the shallowest tree; negative: no limit
+
+    /// Pairs of terms that may be compared in one search, about 10 ns each. A matrix that has more
+    /// (the sum over its columns of the square of their non-zero digits) is first shared within
+    /// blocks of its inputs.
+    std::int64_t work = 250'000'000;
+
     int weight = 0;
     std::uint64_t seed = 0;
 };
