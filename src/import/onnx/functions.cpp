@@ -90,11 +90,19 @@ class Expander {
                 passed_through.emplace_back(names[function.outputs[i]], call.outputs[i]);
             }
         }
+        std::set<std::string> defined(function.inputs.begin(), function.inputs.end());
         for (const FileNode& inner : function.nodes) {
             for (const std::string& output : inner.node.outputs) {
+                defined.insert(output);
                 if (!names.contains(output)) {
                     names[output] = unused(prefix + "/" + output);
                 }
+            }
+        }
+        for (std::size_t i = 0; i < call.outputs.size(); ++i) {
+            if (!call.outputs[i].empty() && !defined.contains(function.outputs[i])) {
+                fail(call, fmt::format("the function does not compute its output '{}'",
+                                       function.outputs[i]));
             }
         }
         for (const FileNode& inner : function.nodes) {

@@ -97,7 +97,8 @@ void report_cycle(Reading& reading, const OnnxGraph& graph, const Definitions& d
         }
     }
     path.erase(path.begin(), std::find(path.begin(), path.end(), node));
-    std::reverse(path.begin(), path.end());  // from the flow of data, not against it
+    std::reverse(path.begin(), path.end());  // with the flow of data, not against it
+    std::rotate(path.begin(), std::min_element(path.begin(), path.end()), path.end());
     std::string names;
     for (std::size_t i = 0; i < std::min<std::size_t>(path.size(), 8); ++i) {
         names += fmt::format("'{}' -> ", graph.nodes[path[i]].layer_name());

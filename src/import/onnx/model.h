@@ -105,8 +105,10 @@ struct OnnxValueInfo {
 struct OnnxNode {
     std::string name;  ///< may be empty; see layer_name
     std::string op_type;
-    std::string domain;      ///< "" is the default domain
-    std::int64_t opset = 0;  ///< version of `domain` that the file (or its function) asks for
+    std::string domain;  ///< "" is the default domain
+    /// The version of `domain` that the file (or its function) asks for; 0 where it does not say,
+    /// which happens only outside of the default domain.
+    std::int64_t opset = 0;
     std::vector<std::string> inputs;   ///< "" where an optional input is left out
     std::vector<std::string> outputs;  ///< "" where an optional output is left out
     std::map<std::string, OnnxAttribute> attributes;

@@ -60,8 +60,8 @@ class ModelReader {
         }
         const OnnxFunctions functions = read_functions();
         if (proto_.training_info_size() != 0) {
-            reading_.note(Code::part_left_aside, reading_.location({}, {}, "training_info"),
-                          "it describes how the model is to be trained, not what it computes");
+            reading_.note(Code::part_left_aside, reading_.location({}, {}),
+                          "its training_info describes how to train it, not what it computes");
         }
         model.graph.nodes = expand(model, functions, nodes);
         order_nodes(reading_, model.graph);
@@ -87,7 +87,7 @@ class ModelReader {
     void check_version() {
         const std::int64_t version = proto_.ir_version();
         if (version < oldest_ir || version > newest_ir) {
-            reading_.error(Code::model_version_unknown, reading_.location({}, {}, "ir_version"),
+            reading_.error(Code::model_version_unknown, reading_.location({}, {}),
                            proto_.has_ir_version()
                                ? fmt::format("the version of the format is {}; {} to {} are read",
                                              version, oldest_ir, newest_ir)
@@ -294,12 +294,13 @@ class ModelReader {
         }
         if (const auto version = opsets.find(node.domain); version != opsets.end()) {
             node.opset = version->second;
-        } else if (domains_without_version_.insert(node.domain).second) {
+        } else if (node.domain.empty() && !default_domain_missed_) {
+            // Old exporters of quantised models leave out the sets of their own domains.
+            default_domain_missed_ = true;
             reading_.error(Code::model_version_unknown, where,
-                           fmt::format("its operator is from the set '{}', but the file does not "
-                                       "say in which version",
-                                       node.domain.empty() ? "ai.onnx" : node.domain),
-                           "Add it to opset_import, or export the model again");
+                           "its operator is from the standard set, but the file does not say in "
+                           "which version",
+                           "Add 'ai.onnx' to opset_import, or export the model again");
         }
         for (const pb::AttributeProto& attribute : proto.attribute()) {
             const std::string name = reading_.text(attribute.name(), "attribute");
@@ -506,7 +507,7 @@ class ModelReader {
 
     const pb::ModelProto& proto_;
     Reading reading_;
-    std::set<std::string> domains_without_version_;
+    bool default_domain_missed_ = false;
 };
 
 }  // namespace

@@ -1,0 +1,142 @@
+#include "import/onnx/importer.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "import/onnx/import.h"
+#include "import/onnx/model_file.h"
+
+namespace gatewright::onnx {
+
+Importer::Importer(const OnnxModel& model, bool batched) : model_(model), batched_(batched) {
+    out_.batched = batched;
+    out_.network.name = model.graph.name.empty() ? "model" : model.graph.name;
+}
+
+void Importer::define(const std::string& name, Operand operand) {
+    values_[name] = std::move(operand);
+}
+
+network::Value Importer::constant_node(const Tensor& tensor, const Location& where) {
+    return out_.network.add(network::constant_operator,
+                            Attributes::of(network::ConstantFields{tensor}), {}, where);
+}
+
+void Importer::add_inputs(Diagnostics& diagnostics) {
+    for (const OnnxValueInfo& input : model_.graph.inputs) {
+        const Location where{model_.file, input.name, "input", ""};
+        if (!input.dims) {
+            diagnostics.add(Code::operator_inputs, where, "the input has no declared shape",
+                            "Export the model with shapes.");
+            continue;
+        }
+        network::InputDeclaration declaration{input.name, {}};
+        Operand operand;
+        for (std::size_t i = 0; i < input.dims->size(); ++i) {
+            const auto* extent = std::get_if<std::int64_t>(&(*input.dims)[i]);
+            declaration.declared.push_back(extent != nullptr ? *extent : -1);
+            if (i == 0 && batched_) {
+                operand.batch_axis = 0;
+                if (extent != nullptr) {
+                    declared_batch_ = *extent;
+                }
+            } else if (extent == nullptr) {
+                diagnostics.add(Code::operator_inputs, where,
+                                fmt::format("the extent of axis {} is free", i),
+                                "Export the model with a fixed extent; only the batch axis, the "
+                                "first, may be free, and samples may not be mixed along it.");
+            } else {
+                operand.shape.push_back(*extent);
+            }
+        }
+        if (input.dims->empty() && batched_) {
+            throw BatchMixed();
+        }
+        if (!checked_element_count(operand.shape)) {
+            diagnostics.add(Code::operator_inputs, where, "the product of its extents overflows");
+            continue;
+        }
+        operand.value = out_.network.add_input(input.name, {operand.shape, std::nullopt}, where);
+        out_.inputs.push_back(std::move(declaration));
+        define(input.name, std::move(operand));
+    }
+}
+
+void Importer::convert(const OnnxNode& node, Diagnostics& diagnostics) {
+    const bool ready = std::all_of(node.inputs.begin(), node.inputs.end(), [&](const auto& name) {
+        return name.empty() || values_.contains(name);
+    });
+    const Rule rule = find_rule(node.domain, node.op_type);
+    if (rule == nullptr) {
+        const std::vector<std::string> names = rule_names();
+        const std::string near = nearest(node.op_type, names);
+        diagnostics.add(Code::unsupported_operator, location_of(model_.file, node),
+                        fmt::format("operator {}{} is not supported",
+                                    node.domain.empty() ? "" : node.domain + "::", node.op_type),
+                        near.empty() || near == node.op_type
+                            ? "`gatewright list operators` shows what is."
+                            : fmt::format("The nearest one that is: {}.", near));
+        return;
+    }
+    if (!ready) {
+        return;  // the error before it is on the list
+    }
+    Call call(*this, node);
+    try {
+        rule(call);
+        for (const std::string& name : call.unused_attributes()) {
+            diagnostics.add(Code::unsupported_attribute, location_of(model_.file, node, name),
+                            "this attribute is not supported here", "Export the model without it.");
+        }
+    } catch (const Failure& failure) {
+        for (const Diagnostic& d : failure.diagnostics()) {
+            diagnostics.add(d.code, d.where, d.message, d.remedy);
+        }
+    }
+}
+
+network::ImportedModel Importer::run() {
+    Diagnostics diagnostics;
+    for (const auto& [name, tensor] : model_.graph.initializers) {
+        Operand operand;
+        operand.is_constant = true;
+        operand.constant = tensor.tensor;
+        operand.is_integer = is_integer(tensor.element);
+        define(name, std::move(operand));
+    }
+    add_inputs(diagnostics);
+    for (const OnnxNode& node : model_.graph.nodes) {
+        convert(node, diagnostics);
+    }
+    for (const OnnxValueInfo& output : model_.graph.outputs) {
+        const auto at = values_.find(output.name);
+        if (at == values_.end()) {
+            continue;
+        }
+        Operand y = at->second;
+        if (y.batch_axis > 0) {
+            throw BatchMixed();
+        }
+        const Location where{model_.file, output.name, "output", ""};
+        if (y.is_constant) {
+            y.value = constant_node(y.constant, where);
+        }
+        out_.network.set_output(output.name, y.value);
+    }
+    diagnostics.throw_if_errors();
+    out_.network = out_.network.pruned();
+    return std::move(out_);
+}
+
+network::ImportedModel import_onnx(const std::string& file) {
+    const OnnxModel model = read_model_file(file);
+    try {
+        return Importer(model, true).run();
+    } catch (const BatchMixed&) {
+        return Importer(model, false).run();
+    }
+}
+
+}  // namespace gatewright::onnx
