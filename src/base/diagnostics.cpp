@@ -46,9 +46,13 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-std::span<const DiagnosticInfo> diagnostic_catalogue() { return catalogue; }
+std::span<const DiagnosticInfo> diagnostic_catalogue() {
+    return catalogue;
+}
 
-const DiagnosticInfo& info(Code code) { return catalogue.at(static_cast<std::size_t>(code)); }
+const DiagnosticInfo& info(Code code) {
+    return catalogue.at(static_cast<std::size_t>(code));
+}
 
 std::string Diagnostic::text() const {
     const DiagnosticInfo& row = info(code);
@@ -64,7 +68,7 @@ std::string Diagnostic::text() const {
         place += place.empty() ? where.type : fmt::format(" ({})", where.type);
     }
     if (!where.attribute.empty()) {
-        place += fmt::format("{}'{}'", place.empty() ? "" : ", ", where.attribute);
+        place += fmt::format("{}attribute '{}'", place.empty() ? "" : ", ", where.attribute);
     }
     if (!place.empty()) {
         out += place + ": ";
@@ -105,7 +109,9 @@ Failure::Failure(Code code, Location where, std::string message, std::string rem
 
 std::string nearest(std::string_view word, std::span<const std::string> candidates) {
     std::string best;
-    std::size_t best_distance = std::max<std::size_t>(2, word.size() / 3) + 1;
+    // A third of the letters, and always two; but never all of them: that is another word.
+    std::size_t best_distance =
+        std::min(std::max<std::size_t>(3, word.size() / 3 + 1), word.size());
     for (const std::string& candidate : candidates) {
         const std::size_t distance = edit_distance(word, candidate);
         if (distance < best_distance) {
