@@ -1,0 +1,53 @@
+#include "import/onnx/rules.h"
+
+#include <algorithm>
+
+namespace gatewright::onnx {
+
+namespace {
+
+bool is_qonnx_domain(std::string_view domain) {
+    return domain == "qonnx.custom_op.general" || domain == "onnx.brevitas" ||
+           domain.starts_with("finn");
+}
+
+Rule find_in(std::span<const RuleRow> rows, std::string_view op_type) {
+    for (const RuleRow& row : rows) {
+        if (row.op_type == op_type) {
+            return row.rule;
+        }
+    }
+    return nullptr;
+}
+
+}  // namespace
+
+Rule find_rule(std::string_view domain, std::string_view op_type) {
+    if (is_qonnx_domain(domain)) {
+        return find_in(qonnx_rules(), op_type);
+    }
+    if (!domain.empty()) {
+        return nullptr;
+    }
+    for (const auto& rows :
+         {elementwise_rules(), shape_rules(), layer_rules(), quantiser_rules()}) {
+        if (const Rule rule = find_in(rows, op_type)) {
+            return rule;
+        }
+    }
+    return nullptr;
+}
+
+std::vector<std::string> rule_names() {
+    std::vector<std::string> names;
+    for (const auto& rows : {elementwise_rules(), shape_rules(), layer_rules(), quantiser_rules(),
+                             qonnx_rules()}) {
+        for (const RuleRow& row : rows) {
+            names.emplace_back(row.op_type);
+        }
+    }
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
+}  // namespace gatewright::onnx

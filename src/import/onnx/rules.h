@@ -1,0 +1,22 @@
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "import/onnx/importer.h"
+
+/// The tables of rules, one a family of operators. rules.cpp joins them.
+namespace gatewright::onnx {
+
+struct RuleRow {
+    std::string_view op_type;
+    Rule rule;
+};
+
+std::span<const RuleRow> elementwise_rules();
+std::span<const RuleRow> shape_rules();
+std::span<const RuleRow> layer_rules();
+std::span<const RuleRow> quantiser_rules();  ///< of the standard domain
+std::span<const RuleRow> qonnx_rules();      ///< of QONNX' domains
+
+}  // namespace gatewright::onnx

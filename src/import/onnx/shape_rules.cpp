@@ -1,0 +1,597 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "import/onnx/rules.h"
+#include "operators/move.h"
+
+namespace gatewright::onnx {
+
+namespace {
+
+using namespace gatewright::operators;
+
+Operand constant_of(std::vector<double> values, Shape shape, bool integer) {
+    Operand out;
+    out.is_constant = true;
+    out.is_integer = integer;
+    out.constant = {std::move(shape), std::move(values)};
+    return out;
+}
+
+Operand index_vector(std::vector<double> values) {
+    const auto count = static_cast<std::int64_t>(values.size());
+    return constant_of(std::move(values), {count}, true);
+}
+
+void identity(Call& call) { call.set(call.operand(0)); }
+
+void dropout(Call& call) {
+    call.ignore("ratio");  // inference keeps every element
+    call.ignore("seed");
+    call.ignore("is_test");
+    if (call.has(2) && call.scalar(2, "training mode") != 0) {
+        call.refuse("it is exported in training mode", "Export the model in evaluation mode.");
+    }
+    call.set(call.operand(0));
+}
+
+void constant(Call& call) {
+    Operand out;
+    out.is_constant = true;
+    for (const char* name : {"value", "value_float", "value_int", "value_floats", "value_ints"}) {
+        if (!call.has_attribute(name)) {
+            continue;
+        }
+        const OnnxAttribute& value = *call.any(name);
+        if (const auto* tensor = std::get_if<OnnxTensor>(&value)) {
+            out.constant = tensor->tensor;
+            out.is_integer = is_integer(tensor->element);
+        } else if (const auto* number = std::get_if<double>(&value)) {
+            out.constant = Tensor::scalar(*number);
+        } else if (const auto* integer = std::get_if<std::int64_t>(&value)) {
+            out.constant = Tensor::scalar(static_cast<double>(*integer));
+            out.is_integer = true;
+        } else if (const auto* reals = std::get_if<std::vector<double>>(&value)) {
+            out = constant_of(*reals, {static_cast<std::int64_t>(reals->size())}, false);
+        } else if (const auto* integers = std::get_if<std::vector<std::int64_t>>(&value)) {
+            out = index_vector({integers->begin(), integers->end()});
+        } else {
+            call.refuse(fmt::format("it is {}", kind_of(value)), {}, name);
+        }
+        call.set(out);
+        return;
+    }
+    call.refuse("it is a constant of a kind that is not supported",
+                "Store it as an ordinary tensor or as numbers.");
+}
+
+void cast(Call& call) {
+    const auto to = static_cast<ElementType>(call.integer("to", 1));
+    call.ignore("saturate");  // concerns 8-bit floats, which are refused here
+    call.ignore("round_mode");
+    Operand x = call.operand(0);
+    const bool to_float = to == ElementType::float32 || to == ElementType::float64;
+    if (x.is_constant) {
+        if (to == ElementType::boolean) {
+            for (double& v : x.constant.values) {
+                v = v != 0 ? 1 : 0;
+            }
+        } else if (is_integer(to)) {
+            for (double& v : x.constant.values) {
+                v = std::trunc(v);
+            }
+        } else if (!to_float) {
+            call.refuse(fmt::format("it casts to {}", to_string(to)),
+                        "Keep the model in float32.", "to");
+        }
+        x.is_integer = is_integer(to);
+    } else if (!to_float) {
+        call.refuse(fmt::format("it casts a computed tensor to {}", to_string(to)),
+                    "Keep the model in float32 and quantise with Quant or QuantizeLinear.", "to");
+    }
+    call.set(x);
+}
+
+void shape(Call& call) {
+    const Operand& x = call.operand(0);
+    std::vector<double> extents;
+    for (const std::int64_t extent : x.sample_shape()) {
+        extents.push_back(static_cast<double>(extent));
+    }
+    if (x.batch_axis >= 0) {
+        extents.insert(extents.begin() + x.batch_axis, batch_extent);
+    }
+    const auto rank = static_cast<std::int64_t>(extents.size());
+    const auto bound = [&](std::int64_t at) {
+        return std::clamp<std::int64_t>(at < 0 ? at + rank : at, 0, rank);
+    };
+    const std::int64_t start = bound(call.integer("start", 0));
+    const std::int64_t end = bound(call.integer("end", rank));
+    call.set(index_vector(start < end ? std::vector<double>(extents.begin() + start,
+                                                            extents.begin() + end)
+                                      : std::vector<double>{}));
+}
+
+void size(Call& call) {
+    const Operand& x = call.operand(0);
+    if (x.batch_axis >= 0) {
+        throw BatchMixed();
+    }
+    Operand out = Call::number(static_cast<double>(element_count(x.sample_shape())));
+    out.is_integer = true;
+    call.set(out);
+}
+
+void constant_of_shape(Call& call) {
+    Shape extents;
+    for (const std::int64_t extent : call.integers(0, "shape")) {
+        extents.push_back(extent == static_cast<std::int64_t>(batch_extent) ? 1 : extent);
+    }
+    if (!checked_element_count(extents) || *checked_element_count(extents) > (1 << 28)) {
+        call.refuse(fmt::format("a constant of shape {} is too large", to_string(extents)));
+    }
+    double value = 0;
+    bool integer = false;
+    if (const OnnxAttribute* attribute = call.any("value")) {
+        const auto* tensor = std::get_if<OnnxTensor>(attribute);
+        if (tensor == nullptr || tensor->tensor.values.size() != 1) {
+            call.refuse("it is not one number", {}, "value");
+        }
+        value = tensor->tensor.values.front();
+        integer = is_integer(tensor->element);
+    }
+    Operand out;
+    out.is_constant = true;
+    out.is_integer = integer;
+    out.constant = Tensor::filled(extents, value);
+    call.set(out);
+}
+
+void reshape(Call& call) {
+    Operand x = call.operand(0);
+    std::vector<std::int64_t> target;
+    if (const auto attribute = call.integer_list("shape")) {
+        target = *attribute;  // before opset 5
+    } else {
+        target = call.integers(1, "shape");
+    }
+    const bool allow_zero = call.integer("allowzero", 0) != 0;
+    const auto marker = static_cast<std::int64_t>(batch_extent);
+    if (x.batch_axis > 0) {
+        throw BatchMixed();
+    }
+    const bool batched = x.batch_axis == 0;
+    const std::int64_t total = element_count(x.sample_shape());
+    Shape rest;
+    std::size_t first = 0;
+    bool free_batch = false;
+    if (batched) {
+        if (target.empty()) {
+            throw BatchMixed();
+        }
+        const std::int64_t t = target[0];
+        const auto declared = call.importer().declared_batch();
+        free_batch = t == -1;
+        if (!(t == marker || (t == 0 && !allow_zero) || free_batch ||
+              (declared && t == *declared))) {
+            throw BatchMixed();
+        }
+        first = 1;
+    }
+    std::int64_t known = 1;
+    std::ptrdiff_t open = -1;
+    for (std::size_t i = first; i < target.size(); ++i) {
+        std::int64_t extent = target[i];
+        if (extent == 0 && !allow_zero) {
+            const std::size_t axis = i - first;
+            if (axis >= x.sample_shape().size()) {
+                call.refuse("a 0 in its shape copies an axis that the input lacks");
+            }
+            extent = x.sample_shape()[axis];
+        }
+        if (extent == marker) {
+            throw BatchMixed();
+        }
+        if (extent == -1) {
+            open = static_cast<std::ptrdiff_t>(rest.size());
+            extent = 1;
+        }
+        if (extent < 0) {
+            call.refuse(fmt::format("its shape holds {}", extent));
+        }
+        rest.push_back(extent);
+        known *= extent;
+    }
+    if (open >= 0) {
+        if (known == 0 || total % known != 0) {
+            call.refuse(fmt::format("{} elements do not fill shape [{}]", total,
+                                    fmt::join(target, ", ")));
+        }
+        rest[static_cast<std::size_t>(open)] = total / known;
+        known = total;
+    }
+    if (known != total) {
+        if (batched) {
+            throw BatchMixed();
+        }
+        call.refuse(fmt::format("{} elements do not fill shape [{}]", total,
+                                fmt::join(target, ", ")));
+    }
+    call.set(call.reshaped(x, rest, batched ? 0 : -1));
+}
+
+void flatten(Call& call) {
+    const Operand& x = call.operand(0);
+    std::int64_t axis = call.integer("axis", 1);
+    axis = axis < 0 ? axis + x.rank() : axis;
+    if (axis < 0 || axis > x.rank()) {
+        call.refuse(fmt::format("there is no axis {}", axis), {}, "axis");
+    }
+    const Shape& shape_of = x.sample_shape();
+    if (x.batch_axis >= 0) {
+        if (x.batch_axis != 0 || axis != 1) {
+            throw BatchMixed();
+        }
+        call.set(call.reshaped(x, {element_count(shape_of)}, 0));
+        return;
+    }
+    const Shape outer(shape_of.begin(), shape_of.begin() + axis);
+    const Shape inner(shape_of.begin() + axis, shape_of.end());
+    call.set(call.reshaped(x, {element_count(outer), element_count(inner)}, -1));
+}
+
+void transpose(Call& call) {
+    const Operand& x = call.operand(0);
+    const std::int64_t rank = x.rank();
+    std::vector<std::int64_t> permutation(static_cast<std::size_t>(rank));
+    std::iota(permutation.rbegin(), permutation.rend(), std::int64_t{0});
+    permutation = call.integer_list("perm").value_or(permutation);
+    int batch_axis = -1;
+    Shape sample;
+    for (std::size_t i = 0; i < permutation.size(); ++i) {
+        const std::int64_t from = call.normalised(permutation[i], rank);
+        if (from == x.batch_axis) {
+            batch_axis = static_cast<int>(i);
+        } else {
+            sample.push_back(x.batch_axis >= 0 && from > x.batch_axis ? from - 1 : from);
+        }
+    }
+    call.set(call.transposed(x, sample, batch_axis));
+}
+
+std::vector<std::int64_t> axes_of(Call& call, std::size_t input) {
+    if (const auto attribute = call.integer_list("axes")) {
+        return *attribute;
+    }
+    return call.has(input) ? call.integers(input, "axes") : std::vector<std::int64_t>{};
+}
+
+void squeeze(Call& call) {
+    const Operand& x = call.operand(0);
+    const std::int64_t rank = x.rank();
+    std::vector<bool> removed(static_cast<std::size_t>(rank), false);
+    const std::vector<std::int64_t> axes = axes_of(call, 1);
+    const auto extent = [&](std::int64_t axis) {
+        return axis == x.batch_axis
+                   ? std::int64_t{-1}
+                   : x.sample_shape()[static_cast<std::size_t>(
+                         x.batch_axis >= 0 && axis > x.batch_axis ? axis - 1 : axis)];
+    };
+    for (const std::int64_t axis : axes) {
+        const std::int64_t at = call.normalised(axis, rank);
+        if (at == x.batch_axis) {
+            throw BatchMixed();
+        }
+        if (extent(at) != 1) {
+            call.refuse(fmt::format("axis {} has extent {}, not 1", axis, extent(at)), {}, "axes");
+        }
+        removed[static_cast<std::size_t>(at)] = true;
+    }
+    Shape sample;
+    int batch_axis = -1;
+    int position = 0;
+    for (std::int64_t i = 0; i < rank; ++i) {
+        if (removed[static_cast<std::size_t>(i)] || (axes.empty() && extent(i) == 1)) {
+            continue;
+        }
+        if (i == x.batch_axis) {
+            batch_axis = position;
+        } else {
+            sample.push_back(extent(i));
+        }
+        ++position;
+    }
+    call.set(call.reshaped(x, sample, batch_axis));
+}
+
+void unsqueeze(Call& call) {
+    const Operand& x = call.operand(0);
+    const std::vector<std::int64_t> axes = axes_of(call, 1);
+    const std::int64_t rank = x.rank() + static_cast<std::int64_t>(axes.size());
+    std::vector<bool> added(static_cast<std::size_t>(rank), false);
+    for (const std::int64_t axis : axes) {
+        added[static_cast<std::size_t>(call.normalised(axis, rank))] = true;
+    }
+    Shape sample;
+    int batch_axis = -1;
+    std::int64_t from = 0;
+    std::size_t next = 0;
+    for (std::int64_t i = 0; i < rank; ++i) {
+        if (added[static_cast<std::size_t>(i)]) {
+            sample.push_back(1);
+        } else if (from++ == x.batch_axis) {
+            batch_axis = static_cast<int>(i);
+        } else {
+            sample.push_back(x.sample_shape()[next++]);
+        }
+    }
+    call.set(call.reshaped(x, sample, batch_axis));
+}
+
+void concat(Call& call) {
+    std::vector<Operand> operands;
+    int batch_axis = -1;
+    for (std::size_t i = 0; i < call.inputs(); ++i) {
+        operands.push_back(call.operand(i));
+        batch_axis = std::max(batch_axis, operands.back().batch_axis);
+    }
+    const std::int64_t rank = operands.front().rank();
+    std::int64_t axis = call.normalised(call.integer("axis", 1), rank);
+    for (Operand& x : operands) {
+        if (batch_axis >= 0 && x.batch_axis < 0) {
+            // A constant joined to every sample must be the same for all of them.
+            Shape shape_of = x.sample_shape();
+            if (static_cast<std::int64_t>(shape_of.size()) != rank ||
+                shape_of[static_cast<std::size_t>(batch_axis)] != 1) {
+                throw BatchMixed();
+            }
+            shape_of.erase(shape_of.begin() + batch_axis);
+            x = call.reshaped(x, shape_of, -1);
+        } else if (x.batch_axis != batch_axis) {
+            throw BatchMixed();
+        }
+    }
+    if (axis == batch_axis) {
+        throw BatchMixed();
+    }
+    axis = batch_axis >= 0 && axis > batch_axis ? axis - 1 : axis;
+    call.set(call.emit(concat_operator, Attributes::of(ConcatFields{axis}), operands, batch_axis)
+                 .front());
+}
+
+/// One slice of x: `start`, `step` and `count` along one network axis.
+Operand slice_axis(Call& call, const Operand& x, std::int64_t axis, std::int64_t start,
+                   std::int64_t step, std::int64_t count) {
+    SliceFields fields;
+    fields.sizes = x.sample_shape();
+    fields.starts.assign(fields.sizes.size(), 0);
+    fields.steps.assign(fields.sizes.size(), 1);
+    const auto a = static_cast<std::size_t>(axis);
+    fields.starts[a] = start;
+    fields.steps[a] = step;
+    fields.sizes[a] = count;
+    return call.emit(slice_operator, Attributes::of(fields), {x}, x.batch_axis).front();
+}
+
+void slice(Call& call) {
+    Operand x = call.operand(0);
+    std::vector<std::int64_t> starts;
+    std::vector<std::int64_t> ends;
+    std::vector<std::int64_t> axes;
+    std::vector<std::int64_t> steps;
+    if (call.has_attribute("starts")) {  // before opset 10
+        starts = *call.integer_list("starts");
+        ends = call.integer_list("ends").value_or(std::vector<std::int64_t>{});
+        axes = call.integer_list("axes").value_or(std::vector<std::int64_t>{});
+    } else {
+        starts = call.integers(1, "starts");
+        ends = call.integers(2, "ends");
+        axes = call.has(3) ? call.integers(3, "axes") : axes;
+        steps = call.has(4) ? call.integers(4, "steps") : steps;
+    }
+    if (axes.empty()) {
+        axes.resize(starts.size());
+        std::iota(axes.begin(), axes.end(), std::int64_t{0});
+    }
+    steps.resize(starts.size(), 1);
+    if (ends.size() != starts.size() || axes.size() != starts.size()) {
+        call.refuse("its starts, ends and axes differ in number");
+    }
+    for (std::size_t i = 0; i < starts.size(); ++i) {
+        const std::int64_t at = call.normalised(axes[i], x.rank());
+        if (at == x.batch_axis) {
+            if (starts[i] == 0 && ends[i] > INT32_MAX / 2 && steps[i] == 1) {
+                continue;  // the whole batch
+            }
+            throw BatchMixed();
+        }
+        if (steps[i] == 0) {
+            call.refuse("a step is 0", {}, "steps");
+        }
+        const std::int64_t axis = call.axis(x, axes[i]);
+        const std::int64_t extent = x.sample_shape()[static_cast<std::size_t>(axis)];
+        const bool up = steps[i] > 0;
+        const auto bound = [&](std::int64_t v) {
+            v = v < 0 ? v + extent : v;
+            return up ? std::clamp<std::int64_t>(v, 0, extent)
+                      : std::clamp<std::int64_t>(v, -1, extent - 1);
+        };
+        const std::int64_t start = bound(starts[i]);
+        // An end of the smallest integer means "through the first element".
+        const std::int64_t end = !up && ends[i] < -extent ? -1 : bound(ends[i]);
+        const std::int64_t span = up ? end - start : start - end;
+        const std::int64_t pitch = up ? steps[i] : -steps[i];
+        const std::int64_t count = span <= 0 ? 0 : (span + pitch - 1) / pitch;
+        x = slice_axis(call, x, axis, start, steps[i], count);
+    }
+    call.set(x);
+}
+
+void split(Call& call) {
+    const Operand& x = call.operand(0);
+    const std::int64_t axis = call.axis(x, call.integer("axis", 0));
+    const std::int64_t extent = x.sample_shape()[static_cast<std::size_t>(axis)];
+    const auto parts = static_cast<std::int64_t>(call.node().outputs.size());
+    std::vector<std::int64_t> sizes;
+    if (const auto attribute = call.integer_list("split")) {
+        sizes = *attribute;
+    } else if (call.has(1)) {
+        sizes = call.integers(1, "split");
+    } else {
+        const std::int64_t count = call.integer("num_outputs", parts);
+        const std::int64_t most = (extent + count - 1) / count;
+        for (std::int64_t left = extent; left > 0; left -= most) {
+            sizes.push_back(std::min(left, most));
+        }
+    }
+    call.ignore("num_outputs");
+    if (static_cast<std::int64_t>(sizes.size()) != parts ||
+        std::accumulate(sizes.begin(), sizes.end(), std::int64_t{0}) != extent) {
+        call.refuse(fmt::format("parts of {} do not make up {} elements", fmt::join(sizes, ", "),
+                                extent),
+                    {}, "split");
+    }
+    std::int64_t start = 0;
+    for (std::size_t i = 0; i < sizes.size(); ++i) {
+        call.set(slice_axis(call, x, axis, start, 1, sizes[i]), i);
+        start += sizes[i];
+    }
+}
+
+void gather(Call& call) {
+    const Operand& x = call.operand(0);
+    const std::int64_t axis = call.axis(x, call.integer("axis", 0));
+    const std::vector<std::int64_t> indices = call.integers(1, "indices");
+    const Shape& index_shape = call.constant(1, "indices").shape;
+    const Shape& from = x.sample_shape();
+    const auto a = static_cast<std::size_t>(axis);
+    IndexFields fields;
+    fields.shape.assign(from.begin(), from.begin() + axis);
+    fields.shape.insert(fields.shape.end(), index_shape.begin(), index_shape.end());
+    fields.shape.insert(fields.shape.end(), from.begin() + axis + 1, from.end());
+    const std::int64_t inner = strides_of(from)[a];
+    const std::int64_t outer = from[a] == 0 ? 0 : element_count(from) / (inner * from[a]);
+    for (std::int64_t o = 0; o < outer; ++o) {
+        for (std::int64_t i : indices) {
+            i = i < 0 ? i + from[a] : i;
+            if (i < 0 || i >= from[a]) {
+                call.refuse(fmt::format("index {} lies outside axis {} of extent {}", i, axis,
+                                        from[a]));
+            }
+            for (std::int64_t k = 0; k < inner; ++k) {
+                fields.index.values.push_back((o * from[a] + i) * inner + k);
+            }
+        }
+    }
+    fields.index.shape = {static_cast<std::int64_t>(fields.index.values.size())};
+    const int rank_change = static_cast<int>(index_shape.size()) - 1;
+    const int batch_axis = x.batch_axis < 0 || x.batch_axis <= axis ? x.batch_axis
+                                                                    : x.batch_axis + rank_change;
+    call.set(call.emit(index_operator, Attributes::of(fields), {x}, batch_axis).front());
+}
+
+void expand(Call& call) {
+    const Operand& x = call.operand(0);
+    Shape target = call.integers(1, "shape");
+    if (x.batch_axis >= 0) {
+        const std::int64_t distance = x.rank() - x.batch_axis;
+        if (static_cast<std::int64_t>(target.size()) >= distance) {
+            const auto at = target.end() - static_cast<std::ptrdiff_t>(distance);
+            const auto declared = call.importer().declared_batch();
+            if (*at != static_cast<std::int64_t>(batch_extent) && *at != 1 &&
+                !(declared && *at == *declared)) {
+                throw BatchMixed();
+            }
+            target.erase(at);
+        }
+    }
+    for (std::int64_t& extent : target) {
+        extent = extent == static_cast<std::int64_t>(batch_extent) ? 1 : extent;
+    }
+    const auto shape_of = broadcast(x.sample_shape(), target);
+    if (!shape_of) {
+        call.refuse(fmt::format("shape {} does not broadcast to {}", to_string(x.sample_shape()),
+                                to_string(target)));
+    }
+    const auto rank = static_cast<int>(shape_of->size()) + (x.batch_axis >= 0 ? 1 : 0);
+    const int batch_axis =
+        x.batch_axis < 0 ? -1 : rank - static_cast<int>(x.rank() - x.batch_axis);
+    call.set(call.emit(expand_operator, Attributes::of(ExpandFields{*shape_of}), {x}, batch_axis)
+                 .front());
+}
+
+void pad(Call& call) {
+    const Operand& x = call.operand(0);
+    std::string mode = call.text("mode", "constant");
+    std::vector<std::int64_t> pads;
+    double value = call.real("value", 0);
+    if (const auto attribute = call.integer_list("pads")) {
+        pads = *attribute;  // before opset 11
+    } else {
+        pads = call.integers(1, "pads");
+        value = call.has(2) ? call.scalar(2, "value") : 0;
+    }
+    if (mode != "constant" && mode != "edge" && mode != "reflect") {
+        call.refuse(fmt::format("mode {} is not supported", mode),
+                    "Use constant, edge or reflect.", "mode");
+    }
+    if (mode == "constant" && value != 0) {
+        call.refuse("it pads with another number than 0", "Pad with 0.", "value");
+    }
+    std::vector<std::int64_t> axes;
+    if (call.has(3)) {
+        axes = call.integers(3, "axes");
+    } else {
+        axes.resize(static_cast<std::size_t>(x.rank()));
+        std::iota(axes.begin(), axes.end(), std::int64_t{0});
+    }
+    if (pads.size() != 2 * axes.size()) {
+        call.refuse("its pads are not two for each axis", {}, "pads");
+    }
+    PadFields fields;
+    fields.before.assign(x.sample_shape().size(), 0);
+    fields.after = fields.before;
+    fields.mode = mode == "constant" ? "zero" : mode;
+    for (std::size_t i = 0; i < axes.size(); ++i) {
+        const std::int64_t before = pads[i];
+        const std::int64_t after = pads[axes.size() + i];
+        if (before == 0 && after == 0) {
+            continue;
+        }
+        const auto axis = static_cast<std::size_t>(call.axis(x, axes[i]));
+        fields.before[axis] = before;
+        fields.after[axis] = after;
+    }
+    call.set(call.emit(pad_operator, Attributes::of(fields), {x}, x.batch_axis).front());
+}
+
+const RuleRow rows[] = {
+    {"Identity", &identity},
+    {"Dropout", &dropout},
+    {"Constant", &constant},
+    {"ConstantOfShape", &constant_of_shape},
+    {"Cast", &cast},
+    {"Shape", &shape},
+    {"Size", &size},
+    {"Reshape", &reshape},
+    {"Flatten", &flatten},
+    {"Transpose", &transpose},
+    {"Squeeze", &squeeze},
+    {"Unsqueeze", &unsqueeze},
+    {"Concat", &concat},
+    {"Slice", &slice},
+    {"Split", &split},
+    {"Gather", &gather},
+    {"Expand", &expand},
+    {"Pad", &pad},
+};
+
+}  // namespace
+
+std::span<const RuleRow> shape_rules() { return rows; }
+
+}  // namespace gatewright::onnx
