@@ -103,16 +103,20 @@ std::optional<FixedType> parse_fixed_type(std::string_view text) {
     if (take(text, "fixed<") && take_int(text, type.width) && take(text, ",")) {
         while (take(text, " ")) {
         }
-        if (take_int(text, type.frac) && text == ">" && type.width >= 0 &&
-            type.width <= max_width) {
+        const int widest = max_width - (type.is_signed ? 0 : 1);
+        if (take_int(text, type.frac) && text == ">" && type.width >= 0 && type.width <= widest) {
             return type;
         }
     }
     return std::nullopt;
 }
 
-std::string to_string(Rounding rounding) { return name_of(rounding_names, rounding); }
-std::string to_string(Overflow overflow) { return name_of(overflow_names, overflow); }
+std::string to_string(Rounding rounding) {
+    return name_of(rounding_names, rounding);
+}
+std::string to_string(Overflow overflow) {
+    return name_of(overflow_names, overflow);
+}
 
 std::optional<Rounding> parse_rounding(std::string_view text) {
     return value_of<Rounding>(rounding_names, text);

@@ -24,7 +24,7 @@ Interval hull(const Interval& a, const Interval& b);
 
 /// A fixed-point type: value = integer * 2^-frac, the integer two's complement if signed. It says
 /// where the bits lie and nothing of rounding. `frac` may be negative or exceed `width`. Width 0
-/// holds only zero.
+/// holds only zero. Signed types have at most 128 bits, unsigned ones 127.
 struct FixedType {
     bool is_signed = false;
     int width = 0;  ///< bits, sign included

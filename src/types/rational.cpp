@@ -1,5 +1,6 @@
 #include "types/rational.h"
 
+#include <algorithm>
 #include <cctype>
 #include <cmath>
 
@@ -53,7 +54,9 @@ BigInt floor(const Rational& value) {
     return quotient;
 }
 
-BigInt ceil(const Rational& value) { return -floor(-value); }
+BigInt ceil(const Rational& value) {
+    return -floor(-value);
+}
 
 double to_double(const Rational& value) {
     // Take 64 significant bits with a sticky bit, so that the one rounding below is the only one.
@@ -73,7 +76,12 @@ double to_double(const Rational& value) {
         quotient |= 1;
     }
     // quotient has 64 or 65 bits: round to 53 by hand, ties to even (the sticky bit breaks others).
-    const int excess = static_cast<int>(mp::msb(quotient)) + 1 - 53;
+    // A subnormal result has fewer bits, its last one worth 2^-1074.
+    const int bits = static_cast<int>(mp::msb(quotient)) + 1;
+    const int excess = std::max(bits - 53, shift - 1074);
+    if (excess > bits) {  // less than half of the smallest double
+        return value < 0 ? -0.0 : 0.0;
+    }
     const BigInt rest = quotient & ((BigInt(1) << static_cast<unsigned>(excess)) - 1);
     const BigInt half = BigInt(1) << static_cast<unsigned>(excess - 1);
     BigInt kept = quotient >> static_cast<unsigned>(excess);
@@ -92,9 +100,13 @@ std::optional<Int128> to_int128(const BigInt& value) {
     return value.convert_to<Int128>();
 }
 
-BigInt to_bigint(Int128 value) { return BigInt(value); }
+BigInt to_bigint(Int128 value) {
+    return BigInt(value);
+}
 
-std::string to_string(const Rational& value) { return value.str(); }
+std::string to_string(const Rational& value) {
+    return value.str();
+}
 
 std::optional<Rational> parse_rational(std::string_view text) {
     const auto parse_integer = [](std::string_view digits, bool may_be_negative) {

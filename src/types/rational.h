@@ -11,6 +11,7 @@
 namespace gatewright {
 
 using BigInt = boost::multiprecision::cpp_int;
+/// Divide where the denominator may be negative: the constructor of two arguments then throws.
 using Rational = boost::multiprecision::cpp_rational;
 
 /// The exact value of a finite double.
@@ -22,13 +23,14 @@ Rational power_of_two(int exponent);
 /// The exponent if |value| is a power of two, else nothing.
 std::optional<int> exact_log2(const Rational& value);
 
-/// The largest g > 0 such that a/g and b/g are integers; the other's absolute value if one is zero.
+/// The largest g > 0 such that a/g and b/g are integers; the other's absolute value if one is zero
+/// (hence 0 for two zeros).
 Rational gcd(const Rational& a, const Rational& b);
 
 BigInt floor(const Rational& value);
 BigInt ceil(const Rational& value);
 
-/// Nearest double, ties to even.
+/// Nearest double, ties to even, subnormal numbers included; infinite beyond the largest.
 double to_double(const Rational& value);
 
 /// The value as an Int128, or nothing if it does not fit.

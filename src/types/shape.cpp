@@ -8,18 +8,20 @@
 namespace gatewright {
 
 std::optional<std::int64_t> checked_element_count(const Shape& shape) {
+    const auto is_negative = [](std::int64_t extent) { return extent < 0; };
+    if (std::any_of(shape.begin(), shape.end(), is_negative)) {
+        return std::nullopt;
+    }
+    if (std::find(shape.begin(), shape.end(), 0) != shape.end()) {
+        return 0;  // whatever the others are
+    }
     std::int64_t count = 1;
-    bool overflow = false;
     for (const std::int64_t extent : shape) {
-        if (extent < 0) {
+        if (__builtin_mul_overflow(count, extent, &count)) {
             return std::nullopt;
         }
-        if (extent == 0) {
-            return 0;
-        }
-        overflow = overflow || __builtin_mul_overflow(count, extent, &count);
     }
-    return overflow ? std::nullopt : std::optional(count);
+    return count;
 }
 
 std::int64_t element_count(const Shape& shape) {
@@ -77,6 +79,8 @@ std::vector<std::int64_t> broadcast_index(const Shape& from, const Shape& to) {
     return index;
 }
 
-std::string to_string(const Shape& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
+std::string to_string(const Shape& shape) {
+    return fmt::format("[{}]", fmt::join(shape, ", "));
+}
 
 }  // namespace gatewright
