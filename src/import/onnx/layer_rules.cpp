@@ -1,0 +1,335 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "import/onnx/rules.h"
+#include "operators/layers.h"
+#include "operators/map.h"
+
+namespace gatewright::onnx {
+
+namespace {
+
+using namespace gatewright::operators;
+
+void matmul(Call& call) {
+    Operand a = call.operand(0);
+    Operand b = call.operand(1);
+    // Leading extents of 1 of a constant only broadcast.
+    for (Operand* x : {&a, &b}) {
+        while (x->is_constant && x->constant.shape.size() > 2 && x->constant.shape.front() == 1) {
+            x->constant.shape.erase(x->constant.shape.begin());
+        }
+    }
+    int batch_axis = -1;
+    if (a.batch_axis >= 0 && b.batch_axis >= 0) {
+        if (a.batch_axis != 0 || b.batch_axis != 0 || a.rank() != b.rank() || a.rank() < 3) {
+            throw BatchMixed();
+        }
+        batch_axis = 0;
+    } else if (a.batch_axis >= 0) {
+        if (a.batch_axis != 0 || a.rank() < 2 ||
+            (b.rank() > 2 && b.rank() >= a.rank())) {
+            throw BatchMixed();
+        }
+        batch_axis = 0;
+    } else if (b.batch_axis >= 0) {
+        if (b.batch_axis != 0 || b.rank() < 3 || a.rank() > 2) {
+            throw BatchMixed();
+        }
+        batch_axis = 0;
+    }
+    call.set(call.emit(matmul_operator, Attributes(), {a, b}, batch_axis).front());
+}
+
+void gemm(Call& call) {
+    const double alpha = call.real("alpha", 1);
+    const double beta = call.real("beta", 1);
+    const bool transpose_a = call.integer("transA", 0) != 0;
+    const bool transpose_b = call.integer("transB", 0) != 0;
+    call.ignore("broadcast");  // before opset 7: C always broadcasts here
+    Operand a = call.operand(0);
+    Operand b = call.operand(1);
+    if (a.rank() != 2 || b.rank() != 2) {
+        call.refuse("its operands are no matrices");
+    }
+    if (b.batch_axis >= 0 || (a.batch_axis >= 0 && (a.batch_axis != 0 || transpose_a))) {
+        throw BatchMixed();
+    }
+    if (transpose_a) {
+        a = call.transposed(a, {1, 0}, -1);
+    }
+    if (transpose_b) {
+        b = call.transposed(b, {1, 0}, -1);
+    }
+    Operand y = call.emit(matmul_operator, Attributes(), {a, b}, a.batch_axis).front();
+    if (alpha != 1) {
+        y = call.elementwise(multiply_operator, Attributes(), {y, Call::number(alpha)});
+    }
+    if (call.has(2) && beta != 0) {
+        Operand c = call.operand(2);
+        if (beta != 1) {
+            c = call.elementwise(multiply_operator, Attributes(), {c, Call::number(beta)});
+        }
+        y = call.elementwise(add_operator, Attributes(), {y, c});
+    }
+    call.set(y);
+}
+
+/// Strides, dilations and padding as convolutions and pools share them.
+struct Spatial {
+    Shape kernel;
+    Shape strides;
+    Shape dilations;
+    Shape before;
+    Shape after;
+};
+
+Spatial spatial_attributes(Call& call, const Shape& kernel, const Shape& extents) {
+    const std::size_t rank = kernel.size();
+    Spatial s;
+    s.kernel = kernel;
+    const auto list = [&](const char* name, std::int64_t otherwise, std::size_t size) {
+        const Shape value = call.integer_list(name).value_or(Shape(size, otherwise));
+        if (value.size() != size) {
+            call.refuse(fmt::format("it has {} numbers for {} axes", value.size(), rank), {}, name);
+        }
+        return value;
+    };
+    s.strides = list("strides", 1, rank);
+    s.dilations = list("dilations", 1, rank);
+    const Shape pads = list("pads", 0, 2 * rank);
+    s.before.assign(pads.begin(), pads.begin() + static_cast<std::ptrdiff_t>(rank));
+    s.after.assign(pads.begin() + static_cast<std::ptrdiff_t>(rank), pads.end());
+    for (std::size_t i = 0; i < rank; ++i) {
+        if (s.strides[i] < 1 || s.dilations[i] < 1 || s.kernel[i] < 1 || s.before[i] < 0 ||
+            s.after[i] < 0) {
+            call.refuse("a stride, dilation, kernel extent or pad is out of range");
+        }
+    }
+    const std::string automatic = call.text("auto_pad", "NOTSET");
+    if (automatic == "SAME_UPPER" || automatic == "SAME_LOWER") {
+        for (std::size_t i = 0; i < rank; ++i) {
+            const std::int64_t out = (extents[i] + s.strides[i] - 1) / s.strides[i];
+            const std::int64_t reach = (s.kernel[i] - 1) * s.dilations[i] + 1;
+            const std::int64_t total =
+                std::max<std::int64_t>(0, (out - 1) * s.strides[i] + reach - extents[i]);
+            const std::int64_t half = total / 2;
+            s.before[i] = automatic == "SAME_UPPER" ? half : total - half;
+            s.after[i] = total - s.before[i];
+        }
+    } else if (automatic == "VALID") {
+        s.before.assign(rank, 0);
+        s.after.assign(rank, 0);
+    } else if (automatic != "NOTSET" && !automatic.empty()) {
+        call.refuse(fmt::format("there is no padding {}", automatic), {}, "auto_pad");
+    }
+    return s;
+}
+
+void conv(Call& call) {
+    const Operand& input = call.operand(0);
+    const Operand x = call.samples(input);
+    const Tensor& w = call.constant(1, "weights");
+    if (w.shape.size() < 3 || x.sample_shape().size() + 1 != w.shape.size()) {
+        call.refuse(fmt::format("weights of shape {} do not fit an input of shape {}",
+                                to_string(w.shape), to_string(x.sample_shape())));
+    }
+    const Shape kernel(w.shape.begin() + 2, w.shape.end());
+    const auto declared = call.integer_list("kernel_shape");
+    if (declared && *declared != kernel) {
+        call.refuse(fmt::format("it says {} but the weights have {}", to_string(*declared),
+                                to_string(kernel)),
+                    {}, "kernel_shape");
+    }
+    const Shape extents(x.sample_shape().begin() + 1, x.sample_shape().end());
+    const Spatial s = spatial_attributes(call, kernel, extents);
+    const ConvFields fields{s.strides, s.dilations, s.before, s.after, call.integer("group", 1)};
+    std::vector<Operand> operands = {x, call.operand(1)};
+    if (call.has(2)) {
+        operands.push_back(call.operand(2));
+    }
+    call.set(call.restore(
+        call.emit(conv_operator, Attributes::of(fields), operands, x.batch_axis).front(), input));
+}
+
+void pool(Call& call, const char* kind) {
+    const Operand& input = call.operand(0);
+    const Operand x = call.samples(input);
+    const auto kernel = call.integer_list("kernel_shape");
+    if (!kernel || x.sample_shape().size() != kernel->size() + 1) {
+        call.refuse("its kernel does not fit the input", {}, "kernel_shape");
+    }
+    const Shape extents(x.sample_shape().begin() + 1, x.sample_shape().end());
+    const Spatial s = spatial_attributes(call, *kernel, extents);
+    PoolFields fields{kind,  s.kernel, s.strides, s.dilations, s.before, s.after,
+                      false, {}};
+    if (call.integer("ceil_mode", 0) != 0) {
+        // One more patch where the last one does not reach the end, if it starts inside.
+        fields.uncounted.assign(kernel->size(), 0);
+        for (std::size_t i = 0; i < kernel->size(); ++i) {
+            const std::int64_t reach = (s.kernel[i] - 1) * s.dilations[i] + 1;
+            const std::int64_t room = extents[i] + s.before[i] + s.after[i] - reach;
+            const std::int64_t rest = room % s.strides[i];
+            const std::int64_t next = room - rest + s.strides[i];
+            if (room >= 0 && rest != 0 && next < extents[i] + s.before[i]) {
+                fields.uncounted[i] = s.strides[i] - rest;
+                fields.after[i] += fields.uncounted[i];
+            }
+        }
+    }
+    if (std::string(kind) == "average") {
+        fields.count_padding = call.integer("count_include_pad", 0) != 0;
+    } else {
+        call.ignore("storage_order");  // concerns the second output only
+        if (call.node().outputs.size() > 1 && !call.node().outputs[1].empty()) {
+            call.refuse("it gives the positions of the maxima too", "Remove that output.");
+        }
+    }
+    call.set(call.restore(
+        call.emit(pool_operator, Attributes::of(fields), {x}, x.batch_axis).front(), input));
+}
+
+void global_pool(Call& call, const char* kind) {
+    const Operand& input = call.operand(0);
+    const Operand x = call.samples(input);
+    ReduceFields fields{kind, {}, true};
+    for (std::size_t i = 1; i < x.sample_shape().size(); ++i) {
+        fields.axes.push_back(static_cast<std::int64_t>(i));
+    }
+    call.set(call.restore(
+        call.emit(reduce_operator, Attributes::of(fields), {x}, x.batch_axis).front(), input));
+}
+
+void batch_norm(Call& call) {
+    call.ignore("momentum");  // concerns training only
+    if (call.integer("training_mode", 0) != 0) {
+        call.refuse("it is exported in training mode", "Export the model in evaluation mode.",
+                    "training_mode");
+    }
+    if (call.integer("spatial", 1) == 0) {
+        call.refuse("it normalises each position by itself", "Export it per channel.", "spatial");
+    }
+    call.ignore("is_test");
+    call.ignore("consumed_inputs");
+    BatchNormFields fields;
+    fields.epsilon = call.real("epsilon", static_cast<double>(1e-5F));
+    const Operand& input = call.operand(0);
+    // The channels are axis 1 of the file's shape.
+    const Operand x = input.batch_axis == 0 ? input : call.samples(input);
+    fields.axis = 0;
+    std::vector<Operand> operands = {x};
+    for (std::size_t i = 1; i < 5; ++i) {
+        call.constant(i, "parameter");
+        operands.push_back(call.operand(i));
+    }
+    call.set(call.restore(
+        call.emit(batch_norm_operator, Attributes::of(fields), operands, x.batch_axis).front(),
+        input));
+}
+
+void softmax(Call& call, bool logarithm) {
+    const Operand& x = call.operand(0);
+    if (call.opset() >= 13) {
+        const SoftmaxFields fields{call.axis(x, call.integer("axis", -1)), logarithm};
+        call.set(call.emit(softmax_operator, Attributes::of(fields), {x}, x.batch_axis).front());
+        return;
+    }
+    // Before opset 13: over all axes from `axis` on, joined.
+    const std::int64_t axis = call.normalised(call.integer("axis", 1), x.rank());
+    if (x.batch_axis > 0 || (x.batch_axis == 0 && axis == 0)) {
+        throw BatchMixed();
+    }
+    const std::int64_t from = x.batch_axis == 0 ? axis - 1 : axis;
+    const Shape shape = x.sample_shape();
+    Shape joined(shape.begin(), shape.begin() + from);
+    joined.push_back(element_count(Shape(shape.begin() + from, shape.end())));
+    const Operand flat = call.reshaped(x, joined, x.batch_axis);
+    const SoftmaxFields fields{from, logarithm};
+    const Operand y =
+        call.emit(softmax_operator, Attributes::of(fields), {flat}, x.batch_axis).front();
+    call.set(call.reshaped(y, shape, x.batch_axis));
+}
+
+void reduce(Call& call, const char* kind) {
+    const Operand& x = call.operand(0);
+    std::vector<std::int64_t> axes;
+    if (const auto attribute = call.integer_list("axes")) {
+        axes = *attribute;
+    } else if (call.has(1)) {
+        axes = call.integers(1, "axes");
+    }
+    const bool keep = call.integer("keepdims", 1) != 0;
+    const bool nothing = call.integer("noop_with_empty_axes", 0) != 0;
+    if (axes.empty()) {
+        if (nothing) {
+            call.set(x);
+            return;
+        }
+        axes.resize(static_cast<std::size_t>(x.rank()));
+        std::iota(axes.begin(), axes.end(), std::int64_t{0});
+    }
+    ReduceFields fields{kind, {}, keep};
+    std::int64_t before_batch = 0;
+    for (const std::int64_t axis : axes) {
+        fields.axes.push_back(call.axis(x, axis));
+        before_batch += fields.axes.back() < x.batch_axis ? 1 : 0;
+    }
+    std::sort(fields.axes.begin(), fields.axes.end());
+    const int batch_axis =
+        x.batch_axis < 0 || keep ? x.batch_axis : x.batch_axis - static_cast<int>(before_batch);
+    call.set(call.emit(reduce_operator, Attributes::of(fields), {x}, batch_axis).front());
+}
+
+void argmax(Call& call, bool smallest) {
+    const Operand& x = call.operand(0);
+    ArgLayerFields fields;
+    fields.axis = call.axis(x, call.integer("axis", 0));
+    fields.keep = call.integer("keepdims", 1) != 0;
+    fields.last = call.integer("select_last_index", 0) != 0;
+    fields.smallest = smallest;
+    const int batch_axis = x.batch_axis < 0 || fields.keep || fields.axis >= x.batch_axis
+                               ? x.batch_axis
+                               : x.batch_axis - 1;
+    call.set(call.emit(argmax_operator, Attributes::of(fields), {x}, batch_axis).front());
+}
+
+void top_k(Call& call) {
+    const Operand& x = call.operand(0);
+    TopKLayerFields fields;
+    fields.axis = call.axis(x, call.integer("axis", -1));
+    fields.smallest = call.integer("largest", 1) == 0;
+    call.ignore("sorted");  // a sorted result is a valid unsorted one
+    fields.k = call.has_attribute("k") ? call.integer("k", 1) : call.integers(1, "k").at(0);
+    const auto results =
+        call.emit(top_k_operator, Attributes::of(fields), {x}, x.batch_axis);
+    call.set(results[0], 0);
+    call.set(results[1], 1);
+}
+
+const RuleRow rows[] = {
+    {"MatMul", &matmul},
+    {"Gemm", &gemm},
+    {"Conv", &conv},
+    {"MaxPool", [](Call& c) { pool(c, "max"); }},
+    {"AveragePool", [](Call& c) { pool(c, "average"); }},
+    {"GlobalAveragePool", [](Call& c) { global_pool(c, "mean"); }},
+    {"GlobalMaxPool", [](Call& c) { global_pool(c, "max"); }},
+    {"BatchNormalization", &batch_norm},
+    {"Softmax", [](Call& c) { softmax(c, false); }},
+    {"LogSoftmax", [](Call& c) { softmax(c, true); }},
+    {"ReduceSum", [](Call& c) { reduce(c, "sum"); }},
+    {"ReduceMean", [](Call& c) { reduce(c, "mean"); }},
+    {"ReduceMax", [](Call& c) { reduce(c, "max"); }},
+    {"ReduceMin", [](Call& c) { reduce(c, "min"); }},
+    {"ArgMax", [](Call& c) { argmax(c, false); }},
+    {"ArgMin", [](Call& c) { argmax(c, true); }},
+    {"TopK", &top_k},
+};
+
+}  // namespace
+
+std::span<const RuleRow> layer_rules() { return rows; }
+
+}  // namespace gatewright::onnx
