@@ -168,9 +168,11 @@ Tool find_verilator(const ToolRow& row) {
         return {row.id,
                 std::string(row.name),
                 package["version"].get<std::string>(),
-                // The wheel was not configured for a compiler: it has to be told the options.
+                // The wheel is configured for the machine that built it: its make rules must be
+                // told this one's programs, and the compiler its options.
                 {(root / "bin" / "verilator").string(),
-                 {"-CFLAGS", "-std=c++20 -fcoroutines -DVL_TIME_CONTEXT"},
+                 {"-CFLAGS", "-std=c++20 -fcoroutines -DVL_TIME_CONTEXT", "-MAKEFLAGS",
+                  fmt::format("AR=ar CXX=g++ LINK=g++ PYTHON3={}", python->program.string())},
                  {{"VERILATOR_ROOT", root.string()}}},
                 {}};
     }
