@@ -125,7 +125,7 @@ std::vector<Python> probe_pythons() {
 }
 
 const std::vector<Python>& pythons() {
-    static const std::vector<Python> found = probe_pythons();
+    static thread_local const std::vector<Python> found = probe_pythons();
     return found;
 }
 
