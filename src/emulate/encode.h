@@ -1,0 +1,83 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "operators/core_model.h"
+#include "types/npy.h"
+
+/// From a user's arrays to the integers of a core model's inputs, and from the integers of its
+/// outputs to numbers. Emulation and simulation share this.
+namespace gatewright::emulate {
+
+/// The model's inputs: one array each, in order, as doubles or as the file's own type.
+/// `samples` arrays lie one after the other in each.
+struct Samples {
+    std::int64_t count = 0;
+    bool has_batch_axis = true;  ///< false: the arrays are one sample without a leading axis
+    std::vector<NpyArray> inputs;
+};
+
+/// Takes arrays by the model's input names, else `x`, or `x0`, `x1`, ... in order, and checks shapes
+/// and types. `file` names the source in errors. Throws Failure(array_mismatch).
+Samples match_arrays(const operators::CoreModel& model, const NamedArrays& arrays,
+                     const std::string& file);
+/// The same for any list of inputs (the float reference has no core model).
+Samples match_arrays(const std::vector<operators::ModelInput>& inputs, bool batched,
+                     const NamedArrays& arrays, const std::string& file);
+
+/// Encodes one port of the network for a range of samples.
+class Encoder {
+  public:
+    Encoder(const operators::CoreModel& model, std::size_t port);
+
+    /// Integers of element e and sample s at out[e * stride + s], for `count` samples from `first`.
+    /// Throws Failure(array_mismatch) on numbers that are not finite.
+    void encode(const Samples& samples, std::int64_t first, std::int64_t count, std::int64_t* out,
+                std::int64_t stride) const;
+
+    std::int64_t elements() const { return static_cast<std::int64_t>(lines_.size()); }
+    std::size_t source() const { return source_; }
+
+  private:
+    /// The chain of an element as round(a x + b) within [low, high], less the zero point.
+    struct Line {
+        bool is_line = false;  ///< else only the exact path knows it
+        bool exact = false;    ///< a x + b has no rounding error in a double
+        double a = 0;
+        double b = 0;
+        double low = 0;
+        double high = 0;
+        double zero_point = 0;
+    };
+    template <class T>
+    void encode_typed(const T* x, std::int64_t pitch, std::int64_t first, std::int64_t count,
+                      std::int64_t* out, std::int64_t stride) const;
+    std::int64_t slow(double x, std::int64_t element) const;
+
+    const operators::Encoding& encoding_;
+    std::size_t source_ = 0;
+    std::vector<Line> lines_;
+};
+
+/// Decodes one output of the network.
+class Decoder {
+  public:
+    Decoder(const operators::CoreModel& model, std::size_t output);
+
+    const Shape& shape() const { return shape_; }
+    /// One sample: integers[e * stride] to values[e].
+    void decode(const std::int64_t* integers, std::int64_t stride, float* values) const;
+
+  private:
+    const operators::Decoding& decoding_;
+    Shape shape_;
+    std::vector<int> frac_;
+    bool is_line_ = false;  ///< at most one affine step
+    std::vector<long double> scale_;
+    std::vector<long double> offset_;
+};
+
+}  // namespace gatewright::emulate

@@ -1,0 +1,570 @@
+#include "emulate/tensor_emulator.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "emulate/contract_kernels.h"
+#include "operators/core.h"
+
+namespace gatewright::emulate {
+
+namespace {
+
+using bits::Lane;
+using network::NodeId;
+using network::Value;
+
+constexpr std::int64_t block = static_cast<std::int64_t>(bits::Evaluator::block);
+
+/// A tensor's place in the working memory: element e at offset + e * block lanes.
+struct Buffer {
+    Lane lane = Lane::i16;
+    std::int64_t elements = 0;
+    std::size_t offset = 0;  ///< bytes
+};
+
+/// Calls f with a null pointer of the lane's type.
+template <class F>
+void with_lane(Lane lane, F f) {
+    switch (lane) {
+        case Lane::i8:
+            return f(static_cast<std::int8_t*>(nullptr));
+        case Lane::i16:
+            return f(static_cast<std::int16_t*>(nullptr));
+        case Lane::i32:
+            return f(static_cast<std::int32_t*>(nullptr));
+        case Lane::i64:
+            return f(static_cast<std::int64_t*>(nullptr));
+        case Lane::i128:
+            return f(static_cast<Int128*>(nullptr));
+    }
+}
+
+void convert(const std::byte* from, Lane from_lane, std::byte* to, Lane to_lane,
+             std::int64_t count) {
+    if (from_lane == to_lane) {
+        std::memcpy(to, from, static_cast<std::size_t>(count) * bits::lane_bytes(to_lane));
+        return;
+    }
+    with_lane(from_lane, [&](auto* from_type) {
+        with_lane(to_lane, [&](auto* to_type) {
+            const auto* p = reinterpret_cast<decltype(from_type)>(const_cast<std::byte*>(from));
+            auto* q = reinterpret_cast<decltype(to_type)>(to);
+            for (std::int64_t i = 0; i < count; ++i) {
+                q[i] = static_cast<std::remove_reference_t<decltype(*q)>>(p[i]);
+            }
+        });
+    });
+}
+
+/// One distinct matrix of a contraction, laid out for the kernels: [group of four outputs][k][4].
+struct PackedMatrix {
+    std::int64_t n_in = 0;
+    std::int64_t n_out = 0;
+    std::vector<std::int16_t> w16;
+    std::vector<std::int32_t> w32;
+    std::vector<std::int64_t> w64;
+};
+
+struct Kernel {
+    enum class Kind { map, row, move, contract };
+
+    Kind kind = Kind::map;
+    std::vector<Buffer> inputs;
+    std::vector<Buffer> outputs;
+    // map and row
+    std::vector<bits::Evaluator> evaluators;
+    std::vector<std::int32_t> body_of;
+    std::vector<std::vector<std::int64_t>> index;  ///< map: element of each input
+    // move
+    std::vector<network::Source> sources;
+    // contract
+    Lane sum_lane = Lane::i16;
+    std::vector<PackedMatrix> matrices;
+    std::size_t scratch = 0;  ///< bytes for widened inputs and sums
+};
+
+}  // namespace
+
+struct TensorEmulator::Program {
+    const operators::CoreModel& model;
+    std::vector<Kernel> kernels;
+    std::map<Value, Buffer> buffers;
+    std::size_t memory = 0;
+    std::size_t scratch = 0;
+    std::vector<Encoder> encoders;
+    std::vector<Decoder> decoders;
+
+    /// The working memory of one thread.
+    struct Working {
+        std::vector<std::byte> memory;
+        std::vector<std::byte> scratch;
+        bits::Evaluator::Scratch evaluator;
+    };
+
+    explicit Program(const operators::CoreModel& core) : model(core) {
+        for (NodeId id = 0; id < core.network.nodes().size(); ++id) {
+            const network::Node& node = core.network.node(id);
+            for (std::uint32_t i = 0; i < node.types.size(); ++i) {
+                place({id, i}, node.types[i]);
+            }
+            if (node.op != &network::input_operator) {
+                compile(id, node);
+            }
+        }
+        for (std::size_t i = 0; i < core.encodings.size(); ++i) {
+            encoders.emplace_back(core, i);
+        }
+        for (std::size_t i = 0; i < core.decodings.size(); ++i) {
+            decoders.emplace_back(core, i);
+        }
+    }
+
+    void place(Value value, const network::TensorType& type) {
+        Buffer buffer;
+        buffer.elements = element_count(type.shape);
+        for (const network::Format& format : type.fixed->values()) {
+            const Lane lane = bits::lane_for(
+                {format.type.is_signed, static_cast<std::uint8_t>(format.type.width)});
+            buffer.lane = std::max(buffer.lane, lane);
+        }
+        buffer.offset = memory;
+        const std::size_t bytes = static_cast<std::size_t>(buffer.elements * block) *
+                                  bits::lane_bytes(buffer.lane);
+        memory += (bytes + 63) / 64 * 64;
+        buffers[value] = buffer;
+    }
+
+    void compile(NodeId id, const network::Node& node) {
+        Kernel kernel;
+        std::vector<network::TensorType> types;
+        for (const Value value : node.inputs) {
+            kernel.inputs.push_back(buffers.at(value));
+            types.push_back(model.network.type(value));
+        }
+        for (std::uint32_t i = 0; i < node.types.size(); ++i) {
+            kernel.outputs.push_back(buffers.at({id, i}));
+        }
+        if (node.op->element != nullptr) {
+            compile_map(kernel, node, types);
+        } else if (node.op->row != nullptr) {
+            compile_row(kernel, node, types);
+        } else if (node.op->sources != nullptr) {
+            kernel.kind = Kernel::Kind::move;
+            kernel.sources = node.op->sources(node, types);
+        } else {
+            compile_contract(kernel, node, types);
+        }
+        scratch = std::max(scratch, kernel.scratch);
+        kernels.push_back(std::move(kernel));
+    }
+
+    static void compile_map(Kernel& kernel, const network::Node& node,
+                            const std::vector<network::TensorType>& types) {
+        kernel.kind = Kernel::Kind::map;
+        operators::Bodies bodies = operators::map_bodies(node, types);
+        std::vector<Lane> lanes;
+        for (const Buffer& buffer : kernel.inputs) {
+            lanes.push_back(buffer.lane);
+        }
+        for (const operators::Body& body : bodies.bodies) {
+            kernel.evaluators.emplace_back(body.function, lanes,
+                                           std::vector<Lane>{kernel.outputs[0].lane});
+        }
+        kernel.body_of = std::move(bodies.body_of);
+        for (const network::TensorType& type : types) {
+            kernel.index.push_back(broadcast_index(type.shape, node.types.front().shape));
+        }
+    }
+
+    static void compile_row(Kernel& kernel, const network::Node& node,
+                            const std::vector<network::TensorType>& types) {
+        kernel.kind = Kernel::Kind::row;
+        operators::Bodies bodies = operators::row_bodies(node, types);
+        const std::int64_t length = types[0].shape.back();
+        const std::int64_t rows = kernel.inputs[0].elements / length;
+        std::vector<Lane> out;
+        for (const Buffer& buffer : kernel.outputs) {
+            out.insert(out.end(), static_cast<std::size_t>(buffer.elements / rows), buffer.lane);
+        }
+        const std::vector<Lane> in(static_cast<std::size_t>(length), kernel.inputs[0].lane);
+        for (const operators::Body& body : bodies.bodies) {
+            kernel.evaluators.emplace_back(body.function, in, out);
+        }
+        kernel.body_of = std::move(bodies.body_of);
+    }
+
+    static void compile_contract(Kernel& kernel, const network::Node& node,
+                                 const std::vector<network::TensorType>& types) {
+        kernel.kind = Kernel::Kind::contract;
+        operators::ContractForms forms = operators::contract_forms(node, types[0]);
+        kernel.body_of = std::move(forms.form_of);
+        kernel.sum_lane = std::max(Lane::i16, kernel.outputs[0].lane);
+        if (kernel.inputs[0].lane == Lane::i128) {
+            kernel.sum_lane = Lane::i128;
+        }
+        // Products wrap like sums, but a weight must be kept modulo the lane as well.
+        std::int64_t longest = 0;
+        for (const operators::ContractForm& form : forms.forms) {
+            PackedMatrix packed;
+            packed.n_in = form.matrix.n_in;
+            packed.n_out = form.matrix.n_out;
+            longest = std::max(longest, packed.n_in);
+            const std::int64_t groups = (packed.n_out + 3) / 4;
+            const auto pack = [&](auto& weights) {
+                using W = typename std::remove_reference_t<decltype(weights)>::value_type;
+                weights.assign(static_cast<std::size_t>(groups * packed.n_in * 4), 0);
+                for (std::int64_t k = 0; k < packed.n_in; ++k) {
+                    for (std::int64_t o = 0; o < packed.n_out; ++o) {
+                        weights[static_cast<std::size_t>((o / 4 * packed.n_in + k) * 4 + o % 4)] =
+                            static_cast<W>(form.matrix.at(k, o));
+                    }
+                }
+            };
+            if (kernel.sum_lane == Lane::i16) {
+                pack(packed.w16);
+            } else if (kernel.sum_lane == Lane::i32) {
+                pack(packed.w32);
+            } else {
+                pack(packed.w64);
+            }
+            kernel.matrices.push_back(std::move(packed));
+        }
+        kernel.scratch = static_cast<std::size_t>((longest + 4) * block) *
+                         bits::lane_bytes(kernel.sum_lane);
+    }
+
+    Working working() const {
+        Working out;
+        out.memory.resize(memory + 64);
+        out.scratch.resize(scratch + 64);
+        return out;
+    }
+
+    static std::byte* aligned(std::vector<std::byte>& bytes) {
+        auto address = reinterpret_cast<std::uintptr_t>(bytes.data());
+        address = (address + 63) / 64 * 64;
+        return reinterpret_cast<std::byte*>(address);
+    }
+
+    static std::byte* at(std::byte* base, const Buffer& buffer, std::int64_t element) {
+        return base + buffer.offset +
+               static_cast<std::size_t>(element * block) * bits::lane_bytes(buffer.lane);
+    }
+
+    /// Runs all kernels on the block whose inputs lie in the buffers.
+    void run_block(Working& working) const {
+        std::byte* base = aligned(working.memory);
+        std::vector<const void*> in;
+        std::vector<void*> out;
+        for (const Kernel& kernel : kernels) {
+            switch (kernel.kind) {
+                case Kernel::Kind::map:
+                    in.resize(kernel.inputs.size());
+                    out.resize(1);
+                    for (std::size_t e = 0; e < kernel.body_of.size(); ++e) {
+                        for (std::size_t i = 0; i < in.size(); ++i) {
+                            in[i] = at(base, kernel.inputs[i], kernel.index[i][e]);
+                        }
+                        out[0] = at(base, kernel.outputs[0], static_cast<std::int64_t>(e));
+                        kernel.evaluators[static_cast<std::size_t>(kernel.body_of[e])].run(
+                            in.data(), out.data(), working.evaluator);
+                    }
+                    break;
+                case Kernel::Kind::row:
+                    run_row(kernel, base, working, in, out);
+                    break;
+                case Kernel::Kind::move:
+                    for (std::size_t e = 0; e < kernel.sources.size(); ++e) {
+                        run_copy(kernel, base, e);
+                    }
+                    break;
+                case Kernel::Kind::contract:
+                    run_contract(kernel, base, aligned(working.scratch));
+                    break;
+            }
+        }
+    }
+
+    static void run_row(const Kernel& kernel, std::byte* base, Working& working,
+                        std::vector<const void*>& in, std::vector<void*>& out) {
+        const auto rows = static_cast<std::int64_t>(kernel.body_of.size());
+        const std::int64_t length = kernel.inputs[0].elements / std::max<std::int64_t>(1, rows);
+        for (std::int64_t r = 0; r < rows; ++r) {
+            in.clear();
+            out.clear();
+            for (std::int64_t k = 0; k < length; ++k) {
+                in.push_back(at(base, kernel.inputs[0], r * length + k));
+            }
+            for (const Buffer& buffer : kernel.outputs) {
+                const std::int64_t part = buffer.elements / rows;
+                for (std::int64_t i = 0; i < part; ++i) {
+                    out.push_back(at(base, buffer, r * part + i));
+                }
+            }
+            kernel.evaluators[static_cast<std::size_t>(
+                                  kernel.body_of[static_cast<std::size_t>(r)])]
+                .run(in.data(), out.data(), working.evaluator);
+        }
+    }
+
+    static void run_copy(const Kernel& kernel, std::byte* base, std::size_t e) {
+        const network::Source& source = kernel.sources[e];
+        const Buffer& to = kernel.outputs[0];
+        std::byte* q = at(base, to, static_cast<std::int64_t>(e));
+        if (source.input < 0) {
+            std::memset(q, 0, static_cast<std::size_t>(block) * bits::lane_bytes(to.lane));
+            return;
+        }
+        const Buffer& from = kernel.inputs[static_cast<std::size_t>(source.input)];
+        convert(at(base, from, source.element), from.lane, q, to.lane, block);
+    }
+
+    template <class T>
+    static void contract_rows(const Kernel& kernel, std::byte* base, std::byte* scratch,
+                              const std::vector<T> PackedMatrix::* weights) {
+        T* const widened = reinterpret_cast<T*>(scratch);
+        std::int64_t in_element = 0;
+        std::int64_t out_element = 0;
+        for (const std::int32_t form : kernel.body_of) {
+            const PackedMatrix& matrix = kernel.matrices[static_cast<std::size_t>(form)];
+            const Buffer& from = kernel.inputs[0];
+            const Buffer& to = kernel.outputs[0];
+            const T* x = reinterpret_cast<const T*>(at(base, from, in_element));
+            if (from.lane != kernel.sum_lane) {
+                convert(at(base, from, in_element), from.lane,
+                        reinterpret_cast<std::byte*>(widened), kernel.sum_lane,
+                        matrix.n_in * block);
+                x = widened;
+            }
+            T* const sums = widened + matrix.n_in * block;
+            for (std::int64_t o = 0; o < matrix.n_out; o += 4) {
+                contract4(x, (matrix.*weights).data() + o * matrix.n_in, matrix.n_in, sums);
+                const std::int64_t count = std::min<std::int64_t>(4, matrix.n_out - o);
+                convert(reinterpret_cast<const std::byte*>(sums), kernel.sum_lane,
+                        at(base, to, out_element + o), to.lane, count * block);
+            }
+            in_element += matrix.n_in;
+            out_element += matrix.n_out;
+        }
+    }
+
+    /// Sums beyond 64 bits, plainly.
+    static void contract_wide(const Kernel& kernel, std::byte* base, std::byte* scratch) {
+        std::int64_t in_element = 0;
+        std::int64_t out_element = 0;
+        for (const std::int32_t form : kernel.body_of) {
+            const PackedMatrix& matrix = kernel.matrices[static_cast<std::size_t>(form)];
+            auto* x = reinterpret_cast<Int128*>(scratch);
+            auto* sum = x + matrix.n_in * block;
+            convert(at(base, kernel.inputs[0], in_element), kernel.inputs[0].lane, scratch,
+                    Lane::i128, matrix.n_in * block);
+            for (std::int64_t o = 0; o < matrix.n_out; ++o) {
+                std::fill(sum, sum + block, Int128{0});
+                for (std::int64_t k = 0; k < matrix.n_in; ++k) {
+                    const Int128 w = matrix.w64[static_cast<std::size_t>(
+                        (o / 4 * matrix.n_in + k) * 4 + o % 4)];
+                    for (std::int64_t s = 0; s < block; ++s) {
+                        sum[s] += w * x[k * block + s];
+                    }
+                }
+                convert(reinterpret_cast<const std::byte*>(sum), Lane::i128,
+                        at(base, kernel.outputs[0], out_element + o), kernel.outputs[0].lane,
+                        block);
+            }
+            in_element += matrix.n_in;
+            out_element += matrix.n_out;
+        }
+    }
+
+    static void run_contract(const Kernel& kernel, std::byte* base, std::byte* scratch) {
+        switch (kernel.sum_lane) {
+            case Lane::i16:
+                return contract_rows(kernel, base, scratch, &PackedMatrix::w16);
+            case Lane::i32:
+                return contract_rows(kernel, base, scratch, &PackedMatrix::w32);
+            case Lane::i64:
+                return contract_rows(kernel, base, scratch, &PackedMatrix::w64);
+            default:
+                return contract_wide(kernel, base, scratch);
+        }
+    }
+
+    /// Encodes samples [first, first + count) into the input buffers; the rest of the block is zero.
+    void load(const Samples& samples, std::int64_t first, std::int64_t count, Working& working,
+              std::vector<std::int64_t>& integers) const {
+        const auto inputs = model.network.inputs();
+        for (std::size_t p = 0; p < inputs.size(); ++p) {
+            const Buffer& buffer = buffers.at({inputs[p], 0});
+            integers.assign(static_cast<std::size_t>(buffer.elements * block), 0);
+            encoders[p].encode(samples, first, count, integers.data(), block);
+            store(integers.data(), buffer, working);
+        }
+    }
+
+    void store(const std::int64_t* integers, const Buffer& buffer, Working& working) const {
+        convert(reinterpret_cast<const std::byte*>(integers), Lane::i64,
+                at(aligned(working.memory), buffer, 0), buffer.lane, buffer.elements * block);
+    }
+
+    void fetch(const Buffer& buffer, Working& working, std::vector<std::int64_t>& integers) const {
+        integers.resize(static_cast<std::size_t>(buffer.elements * block));
+        convert(at(aligned(working.memory), buffer, 0), buffer.lane,
+                reinterpret_cast<std::byte*>(integers.data()), Lane::i64, buffer.elements * block);
+    }
+};
+
+TensorEmulator::TensorEmulator(const operators::CoreModel& model)
+    : program_(std::make_unique<Program>(model)) {}
+TensorEmulator::~TensorEmulator() = default;
+
+TensorEmulator::Result TensorEmulator::run(
+    const Samples& samples, int threads,
+    const std::function<void(std::int64_t)>& progress) const {
+    const Program& program = *program_;
+    Result result;
+    for (const Decoder& decoder : program.decoders) {
+        result.shapes.push_back(decoder.shape());
+        result.values.emplace_back(
+            static_cast<std::size_t>(samples.count * element_count(decoder.shape())));
+    }
+    const std::int64_t blocks = (samples.count + block - 1) / block;
+    std::atomic<std::int64_t> next{0};
+    std::mutex mutex;
+    std::exception_ptr failure;
+    std::int64_t done = 0;
+    const auto work = [&] {
+        try {
+            Program::Working working = program.working();
+            std::vector<std::int64_t> integers;
+            while (true) {
+                const std::int64_t b = next++;
+                if (b >= blocks) {
+                    return;
+                }
+                const std::int64_t first = b * block;
+                const std::int64_t count = std::min(block, samples.count - first);
+                program.load(samples, first, count, working, integers);
+                program.run_block(working);
+                for (std::size_t o = 0; o < program.decoders.size(); ++o) {
+                    const Buffer& buffer =
+                        program.buffers.at(program.model.network.outputs()[o].value);
+                    program.fetch(buffer, working, integers);
+                    for (std::int64_t s = 0; s < count; ++s) {
+                        program.decoders[o].decode(
+                            integers.data() + s, block,
+                            result.values[o].data() + (first + s) * buffer.elements);
+                    }
+                }
+                if (progress) {
+                    const std::lock_guard lock(mutex);
+                    done += count;
+                    progress(done);
+                }
+            }
+        } catch (...) {
+            const std::lock_guard lock(mutex);
+            failure = failure ? failure : std::current_exception();
+            next = blocks;
+        }
+    };
+    std::vector<std::thread> pool;
+    for (int t = 1; t < threads; ++t) {
+        pool.emplace_back(work);
+    }
+    work();
+    for (std::thread& thread : pool) {
+        thread.join();
+    }
+    if (failure) {
+        std::rethrow_exception(failure);
+    }
+    return result;
+}
+
+std::vector<std::vector<std::int64_t>> TensorEmulator::run_integers(
+    const std::vector<std::vector<std::int64_t>>& inputs, std::int64_t samples) const {
+    const Program& program = *program_;
+    const auto ports = program.model.network.inputs();
+    std::vector<std::vector<std::int64_t>> results;
+    for (const auto& output : program.model.network.outputs()) {
+        results.emplace_back(
+            static_cast<std::size_t>(program.buffers.at(output.value).elements * samples));
+    }
+    Program::Working working = program.working();
+    std::vector<std::int64_t> integers;
+    for (std::int64_t first = 0; first < samples; first += block) {
+        const std::int64_t count = std::min(block, samples - first);
+        for (std::size_t p = 0; p < ports.size(); ++p) {
+            const Buffer& buffer = program.buffers.at({ports[p], 0});
+            integers.assign(static_cast<std::size_t>(buffer.elements * block), 0);
+            for (std::int64_t e = 0; e < buffer.elements; ++e) {
+                std::copy_n(inputs[p].data() + e * samples + first, count,
+                            integers.data() + e * block);
+            }
+            program.store(integers.data(), buffer, working);
+        }
+        program.run_block(working);
+        for (std::size_t o = 0; o < results.size(); ++o) {
+            const Buffer& buffer = program.buffers.at(program.model.network.outputs()[o].value);
+            program.fetch(buffer, working, integers);
+            for (std::int64_t e = 0; e < buffer.elements; ++e) {
+                std::copy_n(integers.data() + e * block, count,
+                            results[o].data() + e * samples + first);
+            }
+        }
+    }
+    return results;
+}
+
+std::vector<TensorEmulator::Trace> TensorEmulator::trace(const Samples& samples) const {
+    const Program& program = *program_;
+    const network::Network& network = program.model.network;
+    std::vector<Trace> traces;
+    std::map<std::string, int> used;
+    std::vector<Value> values;
+    for (NodeId id = 0; id < network.nodes().size(); ++id) {
+        const network::Node& node = network.node(id);
+        for (std::uint32_t i = 0; i < node.types.size(); ++i) {
+            const std::string base = fmt::format("{}.{}", node.where.layer, node.op->name);
+            const int again = used[base]++;
+            traces.push_back({again == 0 ? base : fmt::format("{}.{}", base, again),
+                              node.types[i].shape, {}});
+            traces.back().values.resize(
+                static_cast<std::size_t>(samples.count * element_count(node.types[i].shape)));
+            values.push_back({id, i});
+        }
+    }
+    Program::Working working = program.working();
+    std::vector<std::int64_t> integers;
+    for (std::int64_t first = 0; first < samples.count; first += block) {
+        const std::int64_t count = std::min(block, samples.count - first);
+        program.load(samples, first, count, working, integers);
+        program.run_block(working);
+        for (std::size_t i = 0; i < values.size(); ++i) {
+            const Buffer& buffer = program.buffers.at(values[i]);
+            const network::TensorType& type = network.type(values[i]);
+            program.fetch(buffer, working, integers);
+            for (std::int64_t e = 0; e < buffer.elements; ++e) {
+                const int frac = type.fixed->at(e).type.frac;
+                for (std::int64_t s = 0; s < count; ++s) {
+                    traces[i].values[static_cast<std::size_t>((first + s) * buffer.elements + e)] =
+                        std::ldexp(static_cast<double>(
+                                       integers[static_cast<std::size_t>(e * block + s)]),
+                                   -frac);
+                }
+            }
+        }
+    }
+    return traces;
+}
+
+}  // namespace gatewright::emulate
