@@ -1,6 +1,6 @@
 // Reads constant matrices as text and prints the figures of the adder graph of each.
 //
-// usage: cmvm FILE [extra_depth]
+// usage: cmvm FILE [extra_depth [search [attempts]]]
 // FILE holds any number of matrices: a line "name n_in n_out low high" and then n_in lines of n_out
 // integers. Each input lies in [low, high]. One line is printed for each: name, adders, depth,
 // full-adder bits, CPU seconds to build, CPU seconds to prove.
@@ -18,13 +18,15 @@ using namespace gatewright;
 
 namespace {
 
-double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+double cpu_seconds() {
+    return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
+}
 
 }  // namespace
 
 int main(int argc, char** argv) {
     if (argc < 2) {
-        fmt::print(stderr, "usage: {} FILE [extra_depth]\n", argv[0]);
+        fmt::print(stderr, "usage: {} FILE [extra_depth [search [attempts]]]\n", argv[0]);
         return 2;
     }
     std::ifstream file(argv[1]);
@@ -32,9 +34,12 @@ int main(int argc, char** argv) {
     if (argc > 2) {
         effort.extra_depth = std::atoi(argv[2]);
     }
-    if (argc > 3) effort.weight = std::atoi(argv[3]);
-    if (argc > 4) effort.seed = std::atoi(argv[4]);
-    if (argc > 5) effort.work = std::atoll(argv[5]);
+    if (argc > 3) {
+        effort.search = std::atoll(argv[3]);
+    }
+    if (argc > 4) {
+        effort.most_attempts = std::atoi(argv[4]);
+    }
     std::string name;
     linear::Matrix matrix;
     std::int64_t low = 0;

@@ -1,10 +1,14 @@
 #include "linear/adder_graph.h"
 
 #include <algorithm>
+#include <bit>
+#include <functional>
+#include <limits>
 #include <map>
 #include <numeric>
 
 #include "base/diagnostics.h"
+#include "linear/decomposition.h"
 #include "linear/sharing.h"
 #include "linear/signed_digits.h"
 #include "linear/tree.h"
@@ -13,21 +17,25 @@ namespace gatewright::linear {
 
 namespace {
 
+using IntegerColumn = std::vector<std::int64_t>;
+
 /// A matrix's distinct columns, up to sign and powers of two.
 struct Columns {
-    std::vector<std::vector<Term>> terms;
-    std::vector<Output> outputs;  ///< per column of the matrix: index in `terms`, shift, sign
+    std::vector<IntegerColumn> weights;
+    std::vector<Output> outputs;  ///< per column of the matrix: index in `weights`, shift, sign
 };
 
-Columns distinct_columns(const Matrix& matrix) {
+bool has_minimum(const IntegerColumn& weights) {
+    return std::ranges::find(weights, std::numeric_limits<std::int64_t>::min()) != weights.end();
+}
+
+Columns distinct_columns(const std::vector<IntegerColumn>& all) {
     Columns columns;
-    std::map<std::vector<std::int64_t>, std::int32_t> seen;
-    for (std::int64_t o = 0; o < matrix.n_out; ++o) {
-        std::vector<std::int64_t> weights;
+    std::map<IntegerColumn, std::int32_t> seen;
+    for (IntegerColumn weights : all) {
         std::uint64_t bits = 0;
-        for (std::int64_t i = 0; i < matrix.n_in; ++i) {
-            weights.push_back(matrix.at(i, o));
-            bits |= static_cast<std::uint64_t>(weights.back());
+        for (const std::int64_t weight : weights) {
+            bits |= static_cast<std::uint64_t>(weight);
         }
         if (bits == 0) {
             columns.outputs.push_back({});
@@ -37,36 +45,45 @@ Columns distinct_columns(const Matrix& matrix) {
         for (std::int64_t& weight : weights) {
             weight >>= shift;  // exact: the low bits are zero
         }
-        std::vector<std::int64_t> negated = weights;
-        const bool can_negate = std::ranges::none_of(
-            weights, [](std::int64_t w) { return w == std::numeric_limits<std::int64_t>::min(); });
-        if (can_negate) {
-            std::ranges::transform(weights, negated.begin(), std::negate<>());
-        }
         Output output{.shift = static_cast<std::uint8_t>(shift)};
-        if (const auto same = seen.find(weights); same != seen.end()) {
+        auto same = seen.find(weights);
+        if (same == seen.end() && !has_minimum(weights)) {
+            IntegerColumn opposite(weights.size());
+            std::ranges::transform(weights, opposite.begin(), std::negate<>());
+            same = seen.find(opposite);
+            output.negate = same != seen.end();
+        }
+        if (same != seen.end()) {
             output.value = same->second;
-        } else if (const auto opposite = seen.find(negated); opposite != seen.end()) {
-            output.value = opposite->second;
-            output.negate = true;
         } else {
-            output.value = static_cast<std::int32_t>(columns.terms.size());
+            output.value = static_cast<std::int32_t>(columns.weights.size());
             seen.emplace(weights, output.value);
-            std::vector<Term> terms;
-            for (std::size_t i = 0; i < weights.size(); ++i) {
-                const SignedDigits digits = canonical_digits(weights[i]);
-                for (std::uint8_t k = 0; k < 64; ++k) {
-                    if (((digits.positive | digits.negative) >> k & 1) != 0) {
-                        terms.push_back({static_cast<std::int32_t>(i), k,
-                                         (digits.negative >> k & 1) != 0});
-                    }
-                }
-            }
-            columns.terms.push_back(std::move(terms));
+            columns.weights.push_back(std::move(weights));
         }
         columns.outputs.push_back(output);
     }
     return columns;
+}
+
+std::vector<Term> terms_of(const IntegerColumn& weights) {
+    std::vector<Term> terms;
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+        const SignedDigits digits = canonical_digits(weights[i]);
+        for (std::uint8_t k = 0; k < 64; ++k) {
+            if (((digits.positive | digits.negative) >> k & 1) != 0) {
+                terms.push_back({static_cast<std::int32_t>(i), k, (digits.negative >> k & 1) != 0});
+            }
+        }
+    }
+    return terms;
+}
+
+std::vector<std::vector<Term>> terms_of(const std::vector<IntegerColumn>& columns) {
+    std::vector<std::vector<Term>> terms;
+    for (const IntegerColumn& column : columns) {
+        terms.push_back(terms_of(column));
+    }
+    return terms;
 }
 
 /// Pairs of terms that a search over all of the columns compares.
@@ -98,19 +115,36 @@ void share_in_blocks(Sharing& sharing, std::int64_t n_in, std::int64_t work) {
     }
 }
 
-AdderGraph solve(const Columns& columns, const std::vector<ValueInfo>& inputs, int depth_limit,
-                 std::int64_t work, const Ranking& ranking) {
-    Sharing sharing(inputs, columns.terms, depth_limit, ranking);
-    share_in_blocks(sharing, static_cast<std::int64_t>(inputs.size()), work);
-    AdderGraph graph;
-    graph.n_in = static_cast<std::int32_t>(inputs.size());
-    std::vector<ValueInfo> values = sharing.values();
-    graph.additions = sharing.additions();
+/// A graph in the making, its values known.
+struct Draft {
+    std::vector<ValueInfo> values;
+    std::vector<Addition> additions;
+};
+
+/// Adds to the draft the sums `columns` of its values; returns where they are.
+std::vector<Output> add_columns(Draft& draft, const std::vector<std::vector<Term>>& columns,
+                                const std::vector<int>& depth_limits, std::int64_t work,
+                                const Ranking& ranking) {
+    const auto known = static_cast<std::int64_t>(draft.values.size());
+    Sharing sharing(std::move(draft.values), columns, depth_limits, ranking);
+    share_in_blocks(sharing, known, work);
+    draft.values = sharing.values();
+    draft.additions.insert(draft.additions.end(), sharing.additions().begin(),
+                           sharing.additions().end());
     std::vector<Output> sums;
     for (const std::vector<Term>& terms : sharing.terms()) {
-        sums.push_back(add_up(terms, values, graph.additions));
+        sums.push_back(add_up(terms, draft.values, draft.additions));
     }
-    for (const Output& output : columns.outputs) {
+    return sums;
+}
+
+/// The graph whose outputs are `sums`, scaled and signed as `outputs` say.
+AdderGraph finish(Draft&& draft, std::size_t n_in, const std::vector<Output>& sums,
+                  const std::vector<Output>& outputs) {
+    AdderGraph graph;
+    graph.n_in = static_cast<std::int32_t>(n_in);
+    graph.additions = std::move(draft.additions);
+    for (const Output& output : outputs) {
         if (output.value < 0) {
             graph.outputs.push_back({});
             continue;
@@ -124,24 +158,171 @@ AdderGraph solve(const Columns& columns, const std::vector<ValueInfo>& inputs, i
     return graph;
 }
 
+AdderGraph solve_directly(const Columns& columns, const std::vector<ValueInfo>& inputs,
+                          int depth_limit, std::int64_t work, const Ranking& ranking) {
+    Draft draft{inputs, {}};
+    std::vector<int> limits;
+    if (depth_limit >= 0) {
+        limits.assign(columns.weights.size(), depth_limit);
+    }
+    const auto sums = add_columns(draft, terms_of(columns.weights), limits, work, ranking);
+    return finish(std::move(draft), inputs.size(), sums, columns.outputs);
+}
+
+int ceil_log2(std::size_t value) {
+    return value <= 1 ? 0 : std::bit_width(value - 1);
+}
+
+/// Solves W = parts * combine as two matrices, one after the other.
+AdderGraph solve_in_parts(const Columns& columns, const Decomposition& decomposition,
+                          const std::vector<ValueInfo>& inputs, int depth_limit, std::int64_t work,
+                          const Ranking& ranking) {
+    const Columns parts = distinct_columns(decomposition.parts);
+    std::vector<int> limits;
+    std::vector<int> part_limits;
+    if (depth_limit >= 0) {
+        limits.assign(columns.weights.size(), depth_limit);
+        part_limits.assign(parts.weights.size(), depth_limit);
+        for (const auto& path : decomposition.columns) {
+            for (const Decomposition::Step& step : path) {
+                const Output& part = parts.outputs[static_cast<std::size_t>(step.part)];
+                int& limit = part_limits[static_cast<std::size_t>(part.value)];
+                limit = std::min(limit, depth_limit - ceil_log2(path.size()));
+            }
+        }
+    }
+    Draft draft{inputs, {}};
+    const auto sums = add_columns(draft, terms_of(parts.weights), part_limits, work, ranking);
+    // A part may occur in a column twice, scaled: the coefficients are added first.
+    std::vector<std::vector<Term>> combine;
+    for (const auto& path : decomposition.columns) {
+        std::map<std::int32_t, std::int64_t> coefficients;
+        for (const Decomposition::Step& step : path) {
+            const Output& part = parts.outputs[static_cast<std::size_t>(step.part)];
+            const Output& sum = sums[static_cast<std::size_t>(part.value)];
+            const bool negative = (step.negative != part.negate) != sum.negate;
+            coefficients[sum.value] +=
+                (negative ? -1 : 1) * (std::int64_t{1} << (part.shift + sum.shift));
+        }
+        std::vector<Term> terms;
+        for (const auto& [value, coefficient] : coefficients) {
+            for (Term term : terms_of(IntegerColumn{coefficient})) {
+                term.value = value;
+                terms.push_back(term);
+            }
+        }
+        combine.push_back(std::move(terms));
+    }
+    const auto outputs = add_columns(draft, combine, limits, work, ranking);
+    return finish(std::move(draft), inputs.size(), outputs, columns.outputs);
+}
+
+/// Largest magnitude whose sums and differences of a path's columns stay well within 64 bits.
+constexpr std::int64_t largest_to_decompose = std::int64_t{1} << 40;
+
+bool can_decompose(const Columns& columns, std::int64_t work) {
+    const auto n = static_cast<std::int64_t>(columns.weights.size());
+    if (n < 2 || n * n * static_cast<std::int64_t>(columns.weights.front().size()) > work) {
+        return false;
+    }
+    return std::ranges::all_of(columns.weights, [](const IntegerColumn& column) {
+        return std::ranges::all_of(column, [](std::int64_t weight) {
+            return -largest_to_decompose < weight && weight < largest_to_decompose;
+        });
+    });
+}
+
+/// How one attempt searches.
+struct Attempt {
+    int longest_path = 1;  ///< 1: no decomposition
+    int penalty = 0;
+    Ranking ranking;
+};
+
+/// The attempts in the order of how often each kind wins; later ones differ by their seed.
+Attempt attempt_of(int k, bool limited) {
+    constexpr int any_length = 1 << 20;
+    constexpr Attempt kinds[] = {
+        {1, 0, {Ranking::Weight::overlap, 0}},
+        {any_length, 4, {Ranking::Weight::overlap, 0}},
+        {3, 4, {Ranking::Weight::adder_bits, 0}},
+        {1, 0, {Ranking::Weight::adder_bits, 0}},
+    };
+    Attempt attempt = kinds[k % std::size(kinds)];
+    if (limited) {
+        // Long paths would leave their parts no levels.
+        attempt.longest_path = std::min(attempt.longest_path, k % 8 < 4 ? 2 : 3);
+    }
+    attempt.ranking.seed = static_cast<std::uint64_t>(k) / std::size(kinds);
+    return attempt;
+}
+
+/// Digits that a part may have where paths of `longest_path` parts are added up after it.
+std::int64_t most_digits(int depth_limit, int longest_path) {
+    if (depth_limit < 0) {
+        return std::numeric_limits<std::int64_t>::max();
+    }
+    return std::int64_t{1} << std::max(
+               0, depth_limit - ceil_log2(static_cast<std::size_t>(longest_path)));
+}
+
+/// A logic cell is paid for each bit; an adder has an end and a name besides.
+std::int64_t cost_of(const Figures& figures) {
+    return figures.full_adder_bits + 4 * figures.adders;
+}
+
 }  // namespace
 
 AdderGraph build_adder_graph(const Matrix& matrix, const std::vector<Interval>& ranges,
                              const Effort& effort) {
-    const Columns columns = distinct_columns(matrix);
+    std::vector<IntegerColumn> all(static_cast<std::size_t>(matrix.n_out));
+    for (std::int64_t o = 0; o < matrix.n_out; ++o) {
+        for (std::int64_t i = 0; i < matrix.n_in; ++i) {
+            all[static_cast<std::size_t>(o)].push_back(matrix.at(i, o));
+        }
+    }
+    const Columns columns = distinct_columns(all);
+    const auto terms = terms_of(columns.weights);
     std::vector<ValueInfo> inputs;
     for (const Interval& range : ranges) {
         inputs.push_back(input_info(range));
     }
     int depth_limit = -1;
     if (effort.extra_depth >= 0) {
-        for (const std::vector<Term>& terms : columns.terms) {
-            depth_limit = std::max(depth_limit, least_depth(terms, inputs));
+        for (const auto& column : terms) {
+            depth_limit = std::max(depth_limit, least_depth(column, inputs));
         }
         // Beyond this no sum of this size notices the limit.
         depth_limit += std::min(effort.extra_depth, 30);
     }
-    return solve(columns, inputs, depth_limit, effort.work, {static_cast<Ranking::Weight>(effort.weight), effort.seed});
+    const std::int64_t pairs = std::max<std::int64_t>(pairs_of_terms(terms), 1);
+    // Binary matrices gain a third from the second attempt, so all but the largest are given it.
+    const std::int64_t least = pairs <= 50'000'000 ? 2 : 1;
+    const int attempts = static_cast<int>(std::min<std::int64_t>(
+        std::max(effort.search / pairs, least), std::max(effort.most_attempts, 1)));
+    const bool decomposable = can_decompose(columns, effort.work);
+    AdderGraph best;
+    std::int64_t best_cost = 0;
+    for (int k = 0; k < attempts; ++k) {
+        const Attempt attempt = attempt_of(k, depth_limit >= 0);
+        AdderGraph graph =
+            attempt.longest_path > 1 && decomposable
+                ? solve_in_parts(
+                      columns,
+                      decompose(columns.weights, attempt.longest_path,
+                                most_digits(depth_limit, attempt.longest_path), attempt.penalty),
+                      inputs, depth_limit, effort.work, attempt.ranking)
+                : solve_directly(columns, inputs, depth_limit, effort.work, attempt.ranking);
+        if (attempts == 1) {
+            return graph;
+        }
+        const std::int64_t cost = cost_of(figures_of(graph, ranges));
+        if (k == 0 || cost < best_cost) {
+            best = std::move(graph);
+            best_cost = cost;
+        }
+    }
+    return best;
 }
 
 }  // namespace gatewright::linear

@@ -53,13 +53,15 @@ struct Matrix {
 struct Effort {
     int extra_depth = -1;  ///< adder levels allowed over the shallowest tree; negative: no limit
 
-    /// Pairs of terms that may be compared in one search, about 10 ns each. A matrix that has more
+    /// Pairs of terms that may be compared in one attempt, about 10 ns each. A matrix that has more
     /// (the sum over its columns of the square of their non-zero digits) is first shared within
     /// blocks of its inputs.
     std::int64_t work = 250'000'000;
 
-    int weight = 0;
-    std::uint64_t seed = 0;
+    /// Pairs of terms that all attempts together should compare; the best attempt is kept. Two are
+    /// made (one where a single one compares over 50 million), or more, up to `most_attempts`.
+    std::int64_t search = 20'000'000;
+    int most_attempts = 16;
 };
 
 /// Builds an adder graph for `matrix`, whose inputs lie in `ranges` (one per row). Deterministic.

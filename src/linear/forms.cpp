@@ -16,7 +16,9 @@ namespace {
 
 constexpr UInt128 largest = static_cast<UInt128>(1) << 126;
 
-std::size_t at(std::int32_t index) { return static_cast<std::size_t>(index); }
+std::size_t at(std::int32_t index) {
+    return static_cast<std::size_t>(index);
+}
 
 UInt128 shift_bound(UInt128 bound, int shift) {
     return bound == 0 ? 0 : bit_length(bound) + shift > 126 ? largest : bound << shift;
@@ -26,9 +28,9 @@ UInt128 shift_bound(UInt128 bound, int shift) {
 std::vector<UInt128> bounds_of(const AdderGraph& graph, std::vector<UInt128> bounds) {
     bounds.reserve(bounds.size() + graph.additions.size());
     for (const Addition& addition : graph.additions) {
-        bounds.push_back(std::min(largest, shift_bound(bounds[at(addition.a)], addition.shift_a) +
-                                               shift_bound(bounds[at(addition.b)],
-                                                           addition.shift_b)));
+        bounds.push_back(
+            std::min(largest, shift_bound(bounds[at(addition.a)], addition.shift_a) +
+                                  shift_bound(bounds[at(addition.b)], addition.shift_b)));
     }
     return bounds;
 }
@@ -45,8 +47,8 @@ std::string malformed(const AdderGraph& graph) {
             return fmt::format("addition {} negates both operands", i);
         }
     }
-    const auto values = static_cast<std::int64_t>(graph.n_in) +
-                        static_cast<std::int64_t>(graph.additions.size());
+    const auto values =
+        static_cast<std::int64_t>(graph.n_in) + static_cast<std::int64_t>(graph.additions.size());
     for (std::size_t o = 0; o < graph.outputs.size(); ++o) {
         if (graph.outputs[o].value < -1 || graph.outputs[o].value >= values) {
             return fmt::format("output {} reads a value that does not exist", o);
@@ -99,8 +101,8 @@ std::string compare_forms(const AdderGraph& graph, const Matrix& matrix) {
                 }
                 const std::int64_t weight = matrix.at(first + k, static_cast<std::int64_t>(o));
                 if (coefficient != weight) {
-                    return fmt::format("output {} has {} times input {} where the matrix has {}",
-                                       o, to_string(coefficient), first + k, weight);
+                    return fmt::format("output {} has {} times input {} where the matrix has {}", o,
+                                       to_string(coefficient), first + k, weight);
                 }
             }
         }
@@ -129,7 +131,9 @@ Int128 checked_product(Int128 a, Int128 b) {
 Int128 multiply_add(Int128 a, Int128 b, Int128 c) {
     return checked_sum(checked_product(a, b), c);
 }
-std::int64_t multiply_add(std::int64_t a, std::int64_t b, std::int64_t c) { return a * b + c; }
+std::int64_t multiply_add(std::int64_t a, std::int64_t b, std::int64_t c) {
+    return a * b + c;
+}
 
 /// T is wide enough for all coefficients, or Int128, which is checked.
 template <class T>
@@ -203,8 +207,8 @@ std::string prove(const AdderGraph& graph, const Matrix& matrix) {
 std::vector<Interval> ranges_of(const AdderGraph& graph, const std::vector<Interval>& ranges) {
     std::vector<UInt128> scales(at(graph.n_in));
     std::ranges::transform(ranges, scales.begin(), [](const Interval& range) {
-        return std::min(largest, std::max({UInt128{1}, magnitude(range.low),
-                                           magnitude(range.high)}));
+        return std::min(largest,
+                        std::max({UInt128{1}, magnitude(range.low), magnitude(range.high)}));
     });
     // The bound with a scale of at least 1 also bounds the coefficients themselves.
     if (all_below(bounds_of(graph, std::move(scales)), 62)) {
@@ -226,8 +230,7 @@ Figures figures_of(const AdderGraph& graph, const std::vector<Interval>& ranges)
         const Addition& addition = graph.additions[i];
         depths.push_back(std::max(depths[at(addition.a)], depths[at(addition.b)]) + 1);
         figures.depth = std::max(figures.depth, depths.back());
-        figures.full_adder_bits +=
-            full_adder_bits(addition, width_for(exact[at(graph.n_in) + i]));
+        figures.full_adder_bits += full_adder_bits(addition, width_for(exact[at(graph.n_in) + i]));
     }
     return figures;
 }

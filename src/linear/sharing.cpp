@@ -39,9 +39,9 @@ int lowest(std::uint64_t& mask) {
 }  // namespace
 
 Sharing::Sharing(std::vector<ValueInfo> inputs, const std::vector<std::vector<Term>>& columns,
-                 int depth_limit, const Ranking& ranking)
+                 const std::vector<int>& depth_limits, const Ranking& ranking)
     : ranking_(ranking),
-      limited_(depth_limit >= 0),
+      limited_(!depth_limits.empty()),
       values_(std::move(inputs)),
       entries_(values_.size()),
       columns_(columns.size()),
@@ -49,15 +49,15 @@ Sharing::Sharing(std::vector<ValueInfo> inputs, const std::vector<std::vector<Te
       random_(ranking.seed) {
     for (std::size_t column = 0; column < columns.size(); ++column) {
         if (limited_) {
-            slack_[column] = std::int64_t{1} << depth_limit;
+            slack_[column] = std::int64_t{1} << depth_limits[column];
         }
         for (const Term& term : columns[column]) {
             auto& entries = entries_[static_cast<std::size_t>(term.value)];
             if (entries.empty() || entries.back().column != static_cast<std::int32_t>(column)) {
                 entries.push_back({static_cast<std::int32_t>(column), 0, 0});
             }
-            (term.negative ? entries.back().negative : entries.back().positive) |=
-                std::uint64_t{1} << term.shift;
+            (term.negative ? entries.back().negative : entries.back().positive) |= std::uint64_t{1}
+                                                                                   << term.shift;
             max_shift_ = std::max<int>(max_shift_, term.shift);
             if (limited_) {
                 slack_[column] -= std::int64_t{1}
@@ -291,8 +291,8 @@ void Sharing::count_own(std::int32_t value) {
                     ((entry.negative >> shift_a ^ entry.negative >> shift_b) & 1) != 0;
                 const auto slot =
                     static_cast<std::size_t>((shift_b - shift_a) * 2 + (negative ? 1 : 0));
-                const std::uint64_t both =
-                    std::uint64_t{1} << shift_a | std::uint64_t{1} << shift_b;
+                const std::uint64_t both = std::uint64_t{1} << shift_a | std::uint64_t{1}
+                                                                             << shift_b;
                 if ((used[slot] & both) != 0) {
                     continue;
                 }
@@ -320,8 +320,7 @@ Sharing::Pattern Sharing::best_pattern(Pair pair) {
         if (count < 2) {
             continue;
         }
-        Pattern pattern =
-            pattern_of(pair.a, pair.b, index / 2 - zero_distance, (index & 1) != 0);
+        Pattern pattern = pattern_of(pair.a, pair.b, index / 2 - zero_distance, (index & 1) != 0);
         pattern.score = std::int64_t{count} * weight(pattern);
         if (pattern.score > best.score) {
             best = pattern;
@@ -350,16 +349,15 @@ std::vector<Sharing::Occurrence> Sharing::occurrences(const Pattern& pattern) {
         const std::uint64_t high_positive = high->positive >> pattern.distance;
         const std::uint64_t high_negative = high->negative >> pattern.distance;
         std::uint64_t matches =
-            pattern.negative
-                ? (low.positive & high_negative) | (low.negative & high_positive)
-                : (low.positive & high_positive) | (low.negative & high_negative);
+            pattern.negative ? (low.positive & high_negative) | (low.negative & high_positive)
+                             : (low.positive & high_positive) | (low.negative & high_negative);
         std::uint64_t used = 0;
         std::int64_t& slack = slack_[static_cast<std::size_t>(low.column)];
         while (matches != 0 && slack >= needed) {
             const int shift = lowest(matches);
             if (pattern.low == pattern.high) {
-                const std::uint64_t both = std::uint64_t{1} << shift |
-                                           std::uint64_t{1} << (shift + pattern.distance);
+                const std::uint64_t both =
+                    std::uint64_t{1} << shift | std::uint64_t{1} << (shift + pattern.distance);
                 if ((used & both) != 0) {
                     continue;
                 }

@@ -52,13 +52,13 @@ struct Ranking {
 /// front is recounted.
 class Sharing {
   public:
-    /// `columns` are sums over the values 0 .. inputs.size()-1. `depth_limit` < 0: no limit;
-    /// otherwise each column must be summable within that many levels, and stays so.
-    Sharing(std::vector<ValueInfo> inputs, const std::vector<std::vector<Term>>& columns, int depth_limit,
-            const Ranking& ranking);
+    /// `columns` are sums over the values 0 .. inputs.size()-1. `depth_limits`: empty for none, or
+    /// one per column, which must be summable within that many levels, and stays so.
+    Sharing(std::vector<ValueInfo> inputs, const std::vector<std::vector<Term>>& columns,
+            const std::vector<int>& depth_limits, const Ranking& ranking);
 
-    /// Shares among the values `members` and what is made of them, until no expression occurs twice.
-    /// Other values keep their terms.
+    /// Shares among the values `members` and what is made of them, until no expression occurs
+    /// twice. Other values keep their terms.
     void share(const std::vector<std::int32_t>& members);
 
     /// The terms left, in a fixed order, per column.

@@ -99,8 +99,8 @@ class SignChanger {
         const Addition& addition = *maker(value);
         // Negating the high operand keeps the low one's bits free.
         const bool a_first = addition.shift_a > addition.shift_b;
-        for (const std::int32_t operand : {a_first ? addition.a : addition.b,
-                                           a_first ? addition.b : addition.a}) {
+        for (const std::int32_t operand :
+             {a_first ? addition.a : addition.b, a_first ? addition.b : addition.a}) {
             if (uses_[static_cast<std::size_t>(operand)].size() == 1 && can_flip(operand)) {
                 return operand;
             }
@@ -173,6 +173,8 @@ int least_depth(const std::vector<Term>& terms, const std::vector<ValueInfo>& va
     return depths.empty() ? 0 : depths.top();
 }
 
-void absorb_signs(AdderGraph& graph) { SignChanger(graph).run(); }
+void absorb_signs(AdderGraph& graph) {
+    SignChanger(graph).run();
+}
 
 }  // namespace gatewright::linear

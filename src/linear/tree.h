@@ -6,9 +6,9 @@
 
 namespace gatewright::linear {
 
-/// Adds up `terms` in a tree of the least possible depth (the two shallowest are joined first; among
-/// equals those nearest in shift and width). Appends to `values` and `additions`; value indices
-/// count on from `values`. No terms: the constant zero.
+/// Adds up `terms` in a tree of the least possible depth (the two shallowest are joined first;
+/// among equals those nearest in shift and width). Appends to `values` and `additions`; value
+/// indices count on from `values`. No terms: the constant zero.
 Output add_up(const std::vector<Term>& terms, std::vector<ValueInfo>& values,
               std::vector<Addition>& additions);
 

@@ -159,9 +159,8 @@ TEST_CASE("huge weights") {
 }
 
 TEST_CASE("a sign is absorbed unless all terms are negative") {
-    for (const Rows& column :
-         {Rows{{-1}, {1}, {-1}}, Rows{{-4}, {1}, {-1}}, Rows{{3}, {-8}, {-1}}, Rows{{-7}, {-1}},
-          Rows{{-1}, {-1}, {-1}, {-1}, {1}}, Rows{{-3}}}) {
+    for (const Rows& column : {Rows{{-1}, {1}, {-1}}, Rows{{-4}, {1}, {-1}}, Rows{{3}, {-8}, {-1}},
+                               Rows{{-7}, {-1}}, Rows{{-1}, {-1}, {-1}, {-1}, {1}}, Rows{{-3}}}) {
         const Matrix mixed = matrix_of(column);
         for (const int extra : {-1, 0}) {
             const AdderGraph graph = build(mixed, extra);
