@@ -86,13 +86,10 @@ def main():
         ratios.append(ratio)
         print(f"{peer['adders']:>12}{peer['depth']:>6}{peer['full_adder_bits']:>8}", end="")
         print(f"{peer_seconds[name]:>9.4f}{ratio[0]:>8.3f}{ratio[1]:>7.3f}{ratio[2]:>7.2f}")
-    print(
-        f"mean of {len(ratios)} ratios to the better peer: adders {mean([r[0] for r in ratios]):.4f}"
-    )
-    print(f"  full-adder bits {mean([r[1] for r in ratios]):.4f}, worst ", end="")
-    print(
-        f"{max((r[1] for r in ratios), default=math.nan):.4f}; time {mean([r[2] for r in ratios]):.3f}"
-    )
+    adders, bits, time = ([ratio[k] for ratio in ratios] for k in range(3))
+    print(f"mean of {len(ratios)} ratios to the better peer: adders {mean(adders):.4f}")
+    print(f"  full-adder bits {mean(bits):.4f}, worst {max(bits, default=math.nan):.4f}", end="")
+    print(f"; time {mean(time):.3f}")
     print(f"CPU seconds in all: {total:.3f}")
 
 
