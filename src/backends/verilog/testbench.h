@@ -20,14 +20,14 @@ namespace gatewright::backends::verilog {
 ///                   clock_enable), with words of noise while nothing is valid; absent or 0: none
 ///   +timeout=C      cycles without any progress until it gives up; default 100000
 ///
-/// Files: text, one frame a line, its numbers in hexadecimal (two's complement at the element's
-/// width, at least one digit) with one space between: port by port, word by word, lane by lane.
-/// Input files hold the input ports in Interface order, the other two the output ports.
+/// Files: text, one frame a line, with one hexadecimal number for each word of each port (its whole
+/// bus) and one space between: port by port, word by word. Input files hold the input ports in
+/// Interface order, the other two the output ports.
 ///
 /// It prints, at the end, one line:
 ///   GATEWRIGHT <PASS|FAIL|DONE|TIMEOUT> frames=F mismatches=M latency=L interval=I cycles=C
-/// (PASS, FAIL: compared; DONE: nothing to compare with; mismatches counts elements), and before it
-/// "MISMATCH frame=.. port=.. element=.. expected=.. got=.." for the first ten. Latency: cycles
+/// (PASS, FAIL: compared; DONE: nothing to compare with; mismatches counts words), and before it
+/// "MISMATCH frame=.. port=.. expected=.. got=.." for the first ten. Latency: cycles
 /// from the first word of the first frame taken to its last word given; interval: cycles between
 /// the last words of the last two frames (0 if there is one frame).
 EmittedFile testbench(const Interface& interface);

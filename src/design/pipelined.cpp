@@ -1,0 +1,183 @@
+#include <fmt/format.h>
+
+#include <map>
+#include <stdexcept>
+
+#include "bits/builder.h"
+#include "design/machine.h"
+#include "design/pipeline.h"
+
+namespace gatewright::design {
+
+namespace {
+
+using bits::Node;
+using bits::NodeId;
+using bits::Op;
+
+/// Rebuilds a body with a register wherever a value is used at a later level than its own. Level 0
+/// is that of the input ports; a register level lies between each two.
+class Registers {
+  public:
+    Registers(const Process& process, const Pipeline& pipeline, bool clock_enable)
+        : body_(process.body), pipeline_(pipeline), step_(process.body.name) {
+        machine_.name = process.name;
+        machine_.latency = pipeline.latency();
+        const bits::Type bit{false, 1};
+        in_valid_ = step_.input("in_valid", bit);
+        machine_.inputs.push_back({"in_valid", {bit}});
+        if (clock_enable) {
+            clock_enable_ = step_.input("clock_enable", bit);
+            machine_.inputs.push_back({"clock_enable", {bit}});
+            machine_.enables.push_back("clock_enable");
+        }
+        machine_.outputs.push_back({"out_valid", {bit}});
+        std::size_t next = 0;
+        for (const Port& port : process.inputs) {
+            machine_.inputs.push_back({port.name, {}});
+            for (const Lane& lane : port.lanes) {
+                machine_.inputs.back().lanes.push_back(lane.bits());
+                inputs_.push_back(step_.input(body_.inputs[next++].name, lane.bits()));
+            }
+        }
+        for (const Port& port : process.outputs) {
+            machine_.outputs.push_back({port.name, {}});
+            for (const Lane& lane : port.lanes) {
+                machine_.outputs.back().lanes.push_back(lane.bits());
+            }
+        }
+        for (const bits::Table& table : body_.tables) {
+            tables_.push_back(step_.table(table.name, table.type, table.words));
+        }
+    }
+
+    Machine run() {
+        const auto last = static_cast<std::int32_t>(pipeline_.latency());
+        NodeId valid = in_valid_;
+        for (std::int32_t level = 1; level <= last; ++level) {
+            const NodeId now = add_register(fmt::format("valid_{}", level), {false, 1}, valid);
+            machine_.registers.back().has_reset = true;
+            valid = now;
+        }
+        std::vector<NodeId> outputs;
+        for (const bits::Output& output : body_.outputs) {
+            outputs.push_back(at(output.node, last));
+        }
+        step_.output("out_valid", valid);
+        for (std::size_t i = 0; i < outputs.size(); ++i) {
+            step_.output(body_.outputs[i].name, outputs[i]);
+        }
+        for (std::size_t i = 0; i < next_.size(); ++i) {
+            step_.output(machine_.registers[i].name + ".next", next_[i]);
+        }
+        if (clock_enable_) {
+            step_.output("clock_enable", *clock_enable_);
+        }
+        machine_.step = step_.take();
+        return std::move(machine_);
+    }
+
+  private:
+    std::int32_t level_of(NodeId id) const {
+        return body_.nodes[id].op == Op::input
+                   ? 0
+                   : pipeline_.stage[id] + (pipeline_.register_inputs ? 1 : 0);
+    }
+
+    NodeId add_register(std::string name, bits::Type type, NodeId next) {
+        machine_.registers.push_back({name, type, false, 0, clock_enable_ ? 0 : -1});
+        next_.push_back(next);
+        return step_.input(std::move(name), type);
+    }
+
+    /// The node's value as it stands at `level`.
+    NodeId at(NodeId id, std::int32_t level) {
+        const Node& node = body_.nodes[id];
+        if (node.op == Op::constant) {
+            return step_.constant(body_.constant(node), node.type);
+        }
+        const auto known = values_.find({id, level});
+        if (known != values_.end()) {
+            return known->second;
+        }
+        NodeId value = 0;
+        step_.set_origin(body_.origins[node.origin]);
+        if (is_transparent(body_, id)) {
+            value = make(node, level);
+        } else if (level <= level_of(id)) {
+            value = node.op == Op::input ? inputs_[static_cast<std::size_t>(node.immediate)]
+                                         : make(node, level_of(id));
+        } else {
+            const NodeId before = at(id, level - 1);
+            value = step_.is_constant(before)
+                        ? before
+                        : add_register(fmt::format("r{}_{}", id, level), node.type, before);
+        }
+        values_[{id, level}] = value;
+        return value;
+    }
+
+    NodeId make(const Node& node, std::int32_t level) {
+        NodeId x[3] = {0, 0, 0};
+        for (int i = 0; i < bits::info(node.op).operands; ++i) {
+            x[i] = at(node.operand[i], level);
+        }
+        step_.set_origin(body_.origins[node.origin]);
+        const int amount = static_cast<int>(node.immediate);
+        switch (node.op) {
+            case Op::add:
+                return step_.add(x[0], x[1], node.type);
+            case Op::sub:
+                return step_.sub(x[0], x[1], node.type);
+            case Op::mul:
+                return step_.mul(x[0], x[1], node.type);
+            case Op::shl:
+                return step_.shl(x[0], amount, node.type);
+            case Op::shr:
+                return step_.shr(x[0], amount, node.type);
+            case Op::bit_and:
+                return step_.bit_and(x[0], x[1], node.type);
+            case Op::bit_or:
+                return step_.bit_or(x[0], x[1], node.type);
+            case Op::bit_xor:
+                return step_.bit_xor(x[0], x[1], node.type);
+            case Op::bit_not:
+                return step_.bit_not(x[0], node.type);
+            case Op::equal:
+                return step_.equal(x[0], x[1]);
+            case Op::less:
+                return step_.less(x[0], x[1]);
+            case Op::mux:
+                return step_.mux(x[0], x[1], x[2], node.type);
+            case Op::cast:
+                return step_.cast(x[0], node.type);
+            case Op::read:
+                return step_.read(tables_[static_cast<std::size_t>(node.immediate)], x[0],
+                                  node.type);
+            default:
+                throw std::logic_error("an input or constant is no operation");
+        }
+    }
+
+    const bits::Function& body_;
+    const Pipeline& pipeline_;
+    bits::Builder step_;
+    Machine machine_;
+    NodeId in_valid_ = 0;
+    std::optional<NodeId> clock_enable_;
+    std::vector<NodeId> inputs_;  ///< the body's inputs in the step function
+    std::vector<int> tables_;
+    std::vector<NodeId> next_;    ///< of each register
+    std::map<std::pair<NodeId, std::int32_t>, NodeId> values_;
+};
+
+}  // namespace
+
+Machine pipelined(const Process& process, const Pipeline& pipeline, bool clock_enable) {
+    if (!process.loops.empty() || !process.registers.empty() || !process.memories.empty()) {
+        throw std::logic_error("only a process without loops and state can be pipelined");
+    }
+    return Registers(process, pipeline, clock_enable).run();
+}
+
+}  // namespace gatewright::design
