@@ -165,8 +165,14 @@ TEST_CASE("quantize of wide values and over large distances") {
 
         const int dropped = std::clamp(source.frac - target.frac, 1, 128);
         const Interval range = source.range();
-        const Int128 half = static_cast<Int128>(static_cast<UInt128>(1) << (dropped - 1));
-        std::vector<Int128> values = {range.low, range.high, 0, 1, -1, half, half - 1};
+        const UInt128 half = static_cast<UInt128>(1) << (dropped - 1);
+        std::vector<Int128> values = {range.low,
+                                      range.high,
+                                      0,
+                                      1,
+                                      -1,
+                                      static_cast<Int128>(half),
+                                      static_cast<Int128>(half - 1)};
         for (int i = 0; i < 6; ++i) {
             const auto any = static_cast<Int128>(static_cast<UInt128>(random()) << 64 | random());
             values.push_back(any >> pick(0, 127));

@@ -14,8 +14,7 @@ namespace {
 constexpr double smallest = std::numeric_limits<double>::denorm_min();
 constexpr double largest = std::numeric_limits<double>::max();
 
-// Not inlined: gcc 12 warns of uninitialised limbs where it sees through the constructor.
-[[gnu::noinline]] Rational quotient(std::int64_t numerator, std::int64_t denominator) {
+Rational quotient(std::int64_t numerator, std::int64_t denominator) {
     return Rational(numerator) / denominator;
 }
 
