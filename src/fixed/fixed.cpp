@@ -332,7 +332,7 @@ Fixed Builder::at_least(const Fixed& a, Int128 threshold) {
         return logical_or(logical_not(below(0)), is(-1));
     }
     const Int128 previous = bound - 1;  // -2^k in a symmetric saturation
-    if (zeros == 0 && previous >> trailing_zeros(static_cast<UInt128>(previous)) == -1) {
+    if (previous >> trailing_zeros(static_cast<UInt128>(previous)) == -1) {
         return logical_and(at_least(x, previous), logical_not(is(previous)));
     }
     return logical_not(below(bound));

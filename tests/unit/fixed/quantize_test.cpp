@@ -246,6 +246,43 @@ TEST_CASE("wrap keeps an interval that lies within one turn") {
     circuit.run([](const std::vector<Int128>& in) { return std::vector<Int128>{in[0] - 16}; });
 }
 
+TEST_CASE("wrap onto a finer grid gives multiples only") {
+    Circuit circuit;
+    const Fixed x = circuit.input({true, 6, 0});
+    const Fixed y = circuit.build.quantize(x, {true, 5, 2}, Rounding::floor, Overflow::wrap);
+    CHECK(y.range == Interval{-16, 12});
+    circuit.result(y);
+    circuit.result(circuit.build.quantize(x, {false, 5, 3}, Rounding::floor, Overflow::wrap));
+    circuit.result(circuit.build.quantize(x, {true, 5, 5}, Rounding::floor, Overflow::wrap));
+    circuit.run([](const std::vector<Int128>& in) {
+        return std::vector<Int128>{bits::wrap(4 * in[0], {true, 5}),
+                                   bits::wrap(8 * in[0], {false, 5}), 0};
+    });
+}
+
+TEST_CASE("rounding where more bits are dropped than there are") {
+    const Int128 lowest = FixedType{true, 128, 0}.range().low;
+    // -2^127 * 2^-128 is the only tie.
+    const Int128 ties[] = {-1, 0, 0, -1, 0, -1, 0, -1, 0};
+    const Int128 beyond[] = {-1, 0, 0, -1, 0, 0, 0, 0, 0};
+    const Int128 above_tie[] = {-1, 0, 0, -1, 0, 0, 0, 0, 0};
+    for (std::size_t i = 0; i < 9; ++i) {
+        CHECK(round_shift(lowest, 128, all_roundings[i]) == ties[i]);
+        CHECK(round_shift(lowest, 129, all_roundings[i]) == beyond[i]);
+        CHECK(round_shift(lowest + 1, 128, all_roundings[i]) == above_tie[i]);
+        CHECK(round_shift(0, 500, all_roundings[i]) == 0);
+        bits::Builder nodes("far");
+        Builder build(nodes);
+        const FixedType wide{true, 128, 128};
+        const Fixed x = build.input("x", wide, wide.range());
+        nodes.output("y",
+                     build.quantize(x, {true, 4, 0}, all_roundings[i], Overflow::saturate).bits);
+        const bits::Function function = nodes.take();
+        CHECK(bits::evaluate(function, {lowest})[0] == ties[i]);
+        CHECK(bits::evaluate(function, {lowest + 1})[0] == above_tie[i]);
+    }
+}
+
 TEST_CASE("saturation compares without carry chains where bits suffice") {
     Circuit circuit;
     const Fixed x = circuit.input({true, 12, 0});
