@@ -24,7 +24,7 @@ struct Settings {
     std::string target = "generic";
     std::optional<double> clock_period_ns;
     bool clock_enable = false;
-    int extra_depth = -1;  ///< of adder graphs: levels over the shallowest tree; negative: any
+    int extra_depth = 2;  ///< of adder graphs: levels over the shallowest tree; negative: any
 
     bool operator==(const Settings&) const = default;
 };

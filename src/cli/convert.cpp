@@ -1,0 +1,80 @@
+#include <fmt/format.h>
+
+#include "cli/commands.h"
+#include "cli/model_options.h"
+#include "passes/delay_model.h"
+#include "project/commands.h"
+
+namespace gatewright::cli {
+
+namespace {
+
+struct Options {
+    std::shared_ptr<ModelOptions> model = std::make_shared<ModelOptions>();
+    project::ConvertOptions convert;
+    std::string output;
+    std::string backend = "verilog";
+    std::string config;
+    double clock_period = 0;
+};
+
+void run(Options& o) {
+    if (o.backend != "verilog") {
+        throw Failure(Code::unknown_option, {}, fmt::format("there is no backend '{}'", o.backend),
+                      "`gatewright list backends` shows all.");
+    }
+    if (o.clock_period < 0) {
+        throw Failure(Code::unknown_option, {},
+                      fmt::format("a clock period of {} ns is not positive", o.clock_period),
+                      "Give nanoseconds, for example --clock-period 5.");
+    }
+    o.convert.source = o.model->source;
+    o.convert.final_activation = project::final_activation_named(o.model->final_activation);
+    o.convert.output = o.output;
+    if (o.clock_period > 0) {
+        o.convert.settings.clock_period_ns = o.clock_period;
+    }
+    passes::delay_model(o.convert.settings.target);  // a misspelt target is refused before the work
+    const auto json = project::convert(o.convert);
+    std::int64_t operations = 0;
+    for (const auto& layer : json.at("layers")) {
+        operations += layer.at("operations").get<std::int64_t>();
+    }
+    fmt::print("{}: {} operations, latency {} cycles, a frame every {} cycle(s)\n", o.output,
+               operations, json.at("timing").at("latency_cycles").get<std::int64_t>(),
+               json.at("timing").at("initiation_interval").get<std::int64_t>());
+    for (const auto& a : json.at("approximations")) {
+        fmt::print("note: layer '{}': {}, error at most {:.3g}\n",
+                   a.at("layer").get<std::string>(), a.at("description").get<std::string>(),
+                   a.at("bound").get<double>());
+    }
+}
+
+}  // namespace
+
+void add_convert(CLI::App& program) {
+    auto* command = program.add_subcommand(
+        "convert", "Translate a model into a design folder: circuit, testbench, design.json");
+    auto o = std::make_shared<Options>();
+    add_model(*command, o->model);
+    add_final_activation(*command, o->model);
+    command->add_option("-o,--output", o->output, "the folder to write")->required();
+    command->add_option("--backend", o->backend, "what to write: verilog")->capture_default_str();
+    command->add_option("--calibrate", o->convert.calibration,
+                        "arrays (.npy, .npz) that show the numbers of inputs which the model does\n"
+                        "not quantise; the narrowest type that holds them exactly is taken");
+    command->add_option("--target", o->convert.settings.target,
+                        "device family, for delays (`gatewright list targets`)")
+        ->capture_default_str();
+    command->add_option("--clock-period", o->clock_period,
+                        "nanoseconds; pipeline registers are placed to meet it");
+    command->add_flag("--clock-enable", o->convert.settings.clock_enable,
+                      "give the circuit a clock_enable input");
+    command->add_option("--extra-depth", o->convert.settings.extra_depth,
+                        "adder levels allowed over the shallowest tree; -1: any")
+        ->capture_default_str();
+    command->add_flag("--force", o->convert.force, "replace an existing design folder");
+    command->callback([o] { run(*o); });
+}
+
+}  // namespace gatewright::cli

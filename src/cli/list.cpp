@@ -1,0 +1,78 @@
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/diagnostics.h"
+#include "cli/commands.h"
+#include "operators/catalogue.h"
+#include "passes/delay_model.h"
+
+namespace gatewright::cli {
+
+namespace {
+
+struct Row {
+    std::string name;
+    std::string text;
+};
+
+std::vector<Row> rows_of(const std::string& what) {
+    std::vector<Row> rows;
+    if (what == "operators") {
+        for (const network::Operator* op : operators::catalogue()) {
+            rows.push_back({std::string(op->name), std::string(op->formula)});
+        }
+    } else if (what == "backends") {
+        rows.push_back({"verilog", "plain Verilog-2005, for simulators and Yosys"});
+    } else if (what == "targets") {
+        for (const passes::DelayModel& model : passes::delay_models()) {
+            rows.push_back({std::string(model.name), std::string(model.help)});
+        }
+    } else if (what == "passes") {
+        rows.push_back({"lower", "layers to core operators; scales travel to the next quantiser"});
+        rows.push_back({"parallel", "every operation gets hardware of its own"});
+        rows.push_back({"pipeline", "register levels that meet the clock period"});
+    } else {
+        for (const DiagnosticInfo& row : diagnostic_catalogue()) {
+            rows.push_back({std::string(row.code), std::string(row.name)});
+        }
+    }
+    return rows;
+}
+
+}  // namespace
+
+void add_list(CLI::App& program) {
+    auto* command = program.add_subcommand("list", "List what this program knows");
+    auto what = std::make_shared<std::string>();
+    auto as_json = std::make_shared<bool>(false);
+    command->add_option("WHAT", *what, "operators, backends, targets, passes or diagnostics")
+        ->required()
+        ->check(CLI::IsMember({"operators", "backends", "targets", "passes", "diagnostics"}));
+    command->add_flag("--json", *as_json, "print as JSON");
+    command->callback([what, as_json] {
+        const std::vector<Row> rows = rows_of(*what);
+        if (!*as_json) {
+            for (const Row& row : rows) {
+                fmt::print("{:<28} {}\n", row.name, row.text);
+            }
+            return;
+        }
+        nlohmann::ordered_json json = nlohmann::ordered_json::array();
+        if (*what == "diagnostics") {
+            for (const DiagnosticInfo& row : diagnostic_catalogue()) {
+                json.push_back({{"code", row.code},
+                                {"name", row.name},
+                                {"explanation", row.explanation},
+                                {"example", row.example}});
+            }
+        } else {
+            for (const Row& row : rows) {
+                json.push_back({{"name", row.name}, {"text", row.text}});
+            }
+        }
+        fmt::print("{}\n", json.dump(1));
+    });
+}
+
+}  // namespace gatewright::cli

@@ -1,0 +1,52 @@
+#include <fmt/format.h>
+
+#include "cli/commands.h"
+#include "project/commands.h"
+
+namespace gatewright::cli {
+
+void add_verify(CLI::App& program) {
+    auto* command = program.add_subcommand(
+        "verify", "Prove and compare all levels of a design; writes certificate.json");
+    auto o = std::make_shared<project::VerifyOptions>();
+    auto folder = std::make_shared<std::string>();
+    auto as_json = std::make_shared<bool>(false);
+    command->add_option("DIR", *folder, "the design folder")->required();
+    command->add_option("--samples", o->samples, "random inputs, corners included")
+        ->capture_default_str()
+        ->check(CLI::Range(std::int64_t{1}, std::int64_t{100000000}));
+    command->add_option("--seed", o->seed, "of the random inputs and gaps")->capture_default_str();
+    command->add_option("--timeout", o->timeout_seconds, "seconds for each tool; 0: none");
+    command->add_flag("--json", *as_json, "print the certificate without the adder graphs");
+    command->callback([o, folder, as_json] {
+        o->folder = *folder;
+        auto certificate = project::verify(*o);
+        certificate.erase("contractions");
+        if (*as_json) {
+            fmt::print("{}\n", certificate.dump(1));
+        } else {
+            const auto& graphs = certificate.at("adder_graphs");
+            fmt::print("files as derived from design.json: {}\n",
+                       certificate.at("files_as_derived").get<bool>() ? "yes" : "NO");
+            fmt::print("adder graphs proven: {} of {}\n",
+                       graphs.at("count").get<std::int64_t>() -
+                           graphs.at("not_proven").get<std::int64_t>(),
+                       graphs.at("count").get<std::int64_t>());
+            fmt::print("table entries checked: {}, wrong: {}\n",
+                       certificate.at("tables").at("entries_checked").get<std::int64_t>(),
+                       certificate.at("tables").at("wrong").get<std::int64_t>());
+            for (const auto& c : certificate.at("comparisons")) {
+                fmt::print("{}: {}\n", c.at("level").get<std::string>(),
+                           c.contains("skipped")
+                               ? "skipped, " + c.at("skipped").get<std::string>()
+                               : fmt::format("{} mismatches in {} samples",
+                                             c.at("mismatches").get<std::int64_t>(),
+                                             c.at("samples").get<std::int64_t>()));
+            }
+            fmt::print("verdict: {}\n", certificate.at("verdict").get<std::string>());
+        }
+        exit_status = certificate.at("verdict") == "equal" ? success : failed;
+    });
+}
+
+}  // namespace gatewright::cli
