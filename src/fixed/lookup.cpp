@@ -10,16 +10,24 @@ namespace gatewright::fixed {
 
 namespace {
 
-constexpr int max_table_bits = 12;  ///< of a step function made by choice, not by demand
+constexpr int max_table_bits = 10;  ///< of a step function made by choice, not by demand
 
 /// Lookup tables of four inputs for one output bit of a table of 2^bits words.
 std::int64_t table_luts(int bits) {
-    return std::int64_t{1} << std::max(0, bits - 4);
+    return std::int64_t{1} << std::clamp(bits - 4, 0, 40);
 }
 
-/// For a comparison of so many bits: two to a lookup table, with a carry chain or without.
+/// For a comparison of so many bits: a carry chain takes two lookup tables for two bits.
 std::int64_t comparator_luts(int bits) {
-    return (bits + 1) / 2;
+    return bits + 1;
+}
+
+/// For a step function as a table: neighbours mostly agree, so that logic minimisation finds less
+/// than the size of the table, and no more than a short chain for each step. The factors are fits
+/// to Yosys's results for ECP5 (widths 5 to 10, 3 to 15 steps), right within a fifth.
+std::int64_t step_table_luts(int address_bits, int result_bits, std::int64_t steps) {
+    return std::min(result_bits * table_luts(address_bits), steps * std::max(1, address_bits - 3)) *
+           3 / 4;
 }
 
 int span_bits(const Interval& range) {
@@ -78,6 +86,9 @@ Fixed Builder::count_thresholds(const Fixed& a, const std::vector<Int128>& thres
     if (kept.empty()) {
         return constant(values.front(), 0);
     }
+    if (kept.size() == 1) {
+        return by_comparators(scale(a, a.type.frac), kept, values);
+    }
     // Low bits that are zero in all thresholds change nothing.
     int zeros = 127;
     for (const Int128 threshold : kept) {
@@ -104,12 +115,13 @@ Fixed Builder::count_thresholds(const Fixed& a, const std::vector<Int128>& thres
         search += comparator_luts(width) + (level < 2 ? 0 : width * table_luts(level));
     }
     const int address_bits = span_bits(x.range);
-    const bool table_is_small = address_bits <= max_table_bits;
-    if (table_is_small && result_bits * table_luts(address_bits) <= std::min(comparators, search)) {
-        return by_table(x, kept, values);
-    }
+    const std::int64_t table = step_table_luts(address_bits, result_bits, count);
+    const bool take_table = address_bits <= max_table_bits && table <= comparators;
     // A search is deep, one comparison after the other, so it must pay.
-    return 2 * search < comparators ? by_search(x, kept, values) : by_comparators(x, kept, values);
+    if (2 * search < (take_table ? table : comparators)) {
+        return by_search(x, kept, values);
+    }
+    return take_table ? by_table(x, kept, values) : by_comparators(x, kept, values);
 }
 
 /// One word for each value of `a`.

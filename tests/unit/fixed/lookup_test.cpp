@@ -98,6 +98,13 @@ TEST_CASE("thresholds are counted: few and many, near and far, repeated and none
 }
 
 TEST_CASE("each form of a step function is met and right") {
+    // One threshold is one comparison, here with the sign.
+    {
+        Circuit circuit;
+        const Fixed a = circuit.input({true, 4, 0});
+        CHECK(circuit.build.count_thresholds(a, {0}, 0).bits == circuit.build.at_least(a, 0).bits);
+        CHECK(!uses(circuit, bits::Op::read));
+    }
     // A narrow operand is a table.
     {
         Circuit circuit;
