@@ -84,6 +84,17 @@ class Registers {
                    : pipeline_.stage[id] + (pipeline_.register_inputs ? 1 : 0);
     }
 
+    /// The layer's name, the node and how many levels it has been carried; an input's own name.
+    std::string register_name(NodeId id, std::int32_t level) const {
+        const Node& node = body_.nodes[id];
+        if (node.op == Op::input) {
+            return fmt::format("{}_r{}", body_.inputs[static_cast<std::size_t>(node.immediate)].name,
+                               level);
+        }
+        const std::string& origin = body_.origins[node.origin];
+        return fmt::format("{}_n{}_r{}", origin.empty() ? "w" : origin, id, level);
+    }
+
     NodeId add_register(std::string name, bits::Type type, NodeId next) {
         machine_.registers.push_back({name, type, false, 0, clock_enable_ ? 0 : -1});
         next_.push_back(next);
@@ -111,7 +122,7 @@ class Registers {
             const NodeId before = at(id, level - 1);
             value = step_.is_constant(before)
                         ? before
-                        : add_register(fmt::format("r{}_{}", id, level), node.type, before);
+                        : add_register(register_name(id, level), node.type, before);
         }
         values_[{id, level}] = value;
         return value;

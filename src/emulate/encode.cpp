@@ -6,6 +6,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "emulate/encode_kernels.h"
+
 namespace gatewright::emulate {
 
 using operators::Step;
@@ -80,10 +82,10 @@ void with_elements(const NpyArray& array, F f) {
 }  // namespace
 
 Samples match_arrays(const std::vector<operators::ModelInput>& inputs, bool batched,
-                     const NamedArrays& arrays, const std::string& file) {
+                     NamedArrays arrays, const std::string& file) {
     Samples out;
-    const auto find = [&](const std::string& name) -> const NpyArray* {
-        for (const auto& [known, array] : arrays) {
+    const auto find = [&](const std::string& name) -> NpyArray* {
+        for (auto& [known, array] : arrays) {
             if (known == name) {
                 return &array;
             }
@@ -96,7 +98,7 @@ Samples match_arrays(const std::vector<operators::ModelInput>& inputs, bool batc
     }
     for (std::size_t i = 0; i < inputs.size(); ++i) {
         const operators::ModelInput& input = inputs[i];
-        const NpyArray* array = find(input.name);
+        NpyArray* array = find(input.name);
         array = array == nullptr && inputs.size() == 1 ? find("x") : array;
         array = array == nullptr ? find(fmt::format("x{}", i)) : array;
         if (array == nullptr) {
@@ -126,7 +128,8 @@ Samples match_arrays(const std::vector<operators::ModelInput>& inputs, bool batc
         }
         out.count = count;
         out.has_batch_axis = axis;
-        NpyArray taken = *array;
+        // Each array is some input's own: names and numbers are distinct.
+        NpyArray taken = std::move(*array);
         if (taken.dtype == DType::float16 || taken.dtype == DType::int64 ||
             taken.dtype == DType::uint64) {
             const auto values = to_doubles(taken);
@@ -141,9 +144,9 @@ Samples match_arrays(const std::vector<operators::ModelInput>& inputs, bool batc
     return out;
 }
 
-Samples match_arrays(const operators::CoreModel& model, const NamedArrays& arrays,
+Samples match_arrays(const operators::CoreModel& model, NamedArrays arrays,
                      const std::string& file) {
-    return match_arrays(model.model_inputs, model.batch == "free", arrays, file);
+    return match_arrays(model.model_inputs, model.batch == "free", std::move(arrays), file);
 }
 
 Encoder::Encoder(const operators::CoreModel& model, std::size_t port)
@@ -183,6 +186,26 @@ Encoder::Encoder(const operators::CoreModel& model, std::size_t port)
         line.zero_point =
             boost::multiprecision::denominator(z) == 1 ? to_double(z) : 0.0;
     }
+    const Rounding rounding = quantiser.rounding;
+    const bool exact = std::all_of(lines_.begin(), lines_.end(), [](const Line& l) { return l.exact; });
+    const bool small = std::all_of(lines_.begin(), lines_.end(), [](const Line& l) {
+        return l.is_line && std::abs(l.low) < 1e9 && std::abs(l.high) < 1e9 &&
+               std::abs(l.zero_point) < 1e9 && std::abs(l.b) < 1e15;
+    });
+    const bool fit = exact ? rounding == Rounding::half_even : is_round_to_nearest(rounding);
+    if (!encoding_.index.empty() || !small || !fit) {
+        return;
+    }
+    rows_.exact = exact;
+    for (const Line& line : lines_) {
+        rows_.a.push_back(line.a);
+        rows_.b.push_back(line.b);
+        rows_.low.push_back(line.low);
+        rows_.high.push_back(line.high);
+        rows_.margin.push_back(1e-12 * (3 + std::max(std::abs(line.low), std::abs(line.high)) +
+                                        std::abs(line.b)));
+        rows_.zero_point.push_back(line.zero_point);
+    }
 }
 
 std::int64_t Encoder::slow(double x, std::int64_t element) const {
@@ -194,56 +217,90 @@ std::int64_t Encoder::slow(double x, std::int64_t element) const {
     return integer.convert_to<std::int64_t>();
 }
 
-template <class T>
-void Encoder::encode_typed(const T* x, std::int64_t pitch, std::int64_t first, std::int64_t count,
-                           std::int64_t* out, std::int64_t stride) const {
-    const Rounding rounding = encoding_.steps.back().rounding;
-    const bool nearest = is_round_to_nearest(rounding);
-    for (std::int64_t e = 0; e < elements(); ++e) {
-        const Line& line = lines_[static_cast<std::size_t>(e)];
-        const std::int64_t from =
-            encoding_.index.empty() ? e : encoding_.index[static_cast<std::size_t>(e)];
-        const T* p = x + first * pitch + from;
-        std::int64_t* q = out + e * stride;
-        for (std::int64_t s = 0; s < count; ++s, p += pitch) {
-            const auto value = static_cast<double>(*p);
-            if (!std::isfinite(value)) {
-                throw Failure(Code::array_mismatch, {"", encoding_.model_input, "input", ""},
-                              fmt::format("element {} of sample {} is {}", from, first + s, value),
-                              "Inputs must be finite numbers.");
-            }
-            double level = line.a * value + line.b;
-            if (line.exact && std::abs(level) < 4e15) {
-                level = round_exact(level, rounding);
-            } else if (line.is_line && level < line.low - 1) {
-                level = line.low;
-            } else if (line.is_line && level > line.high + 1) {
-                level = line.high;
-            } else {
-                // Two roundings of relative size 2^-53 each cannot carry the line across a boundary
-                // that is further away than this margin; nearer ones are decided exactly.
-                const double below = std::floor(level);
-                const double rest = level - below;
-                const double distance =
-                    nearest ? std::abs(rest - 0.5) : std::min(rest, 1 - rest);
-                if (!line.is_line || distance < 1e-12 * (1 + std::abs(level) + std::abs(line.b))) {
-                    q[s] = slow(value, e);
-                    continue;
-                }
-                level = nearest ? std::floor(level + 0.5) : round_exact(level, rounding);
-            }
-            level = std::max(line.low, std::min(line.high, level));
-            q[s] = static_cast<std::int64_t>(level - line.zero_point);
-        }
+std::int64_t Encoder::integer(double value, std::int64_t element, std::int64_t sample) const {
+    const Line& line = lines_[static_cast<std::size_t>(element)];
+    if (!std::isfinite(value)) {
+        throw Failure(Code::array_mismatch, {"", encoding_.model_input, "input", ""},
+                      fmt::format("element {} of sample {} is {}",
+                                  encoding_.index.empty()
+                                      ? element
+                                      : encoding_.index[static_cast<std::size_t>(element)],
+                                  sample, value),
+                      "Inputs must be finite numbers.");
     }
+    if (!line.is_line) {
+        return slow(value, element);
+    }
+    const Rounding rounding = encoding_.steps.back().rounding;
+    double level = line.a * value + line.b;
+    if (line.exact && std::abs(level) < 4e15) {
+        level = round_exact(level, rounding);
+    } else if (level < line.low - 1) {
+        level = line.low;
+    } else if (level > line.high + 1) {
+        level = line.high;
+    } else {
+        // Two roundings of relative size 2^-53 each cannot carry the line across a boundary that is
+        // further away than this margin; nearer ones are decided exactly.
+        const bool nearest = is_round_to_nearest(rounding);
+        const double rest = level - std::floor(level);
+        const double distance = nearest ? std::abs(rest - 0.5) : std::min(rest, 1 - rest);
+        if (distance < 1e-12 * (1 + std::abs(level) + std::abs(line.b))) {
+            return slow(value, element);
+        }
+        level = nearest ? std::floor(level + 0.5) : round_exact(level, rounding);
+    }
+    level = std::max(line.low, std::min(line.high, level));
+    return static_cast<std::int64_t>(level - line.zero_point);
 }
 
-void Encoder::encode(const Samples& samples, std::int64_t first, std::int64_t count,
-                     std::int64_t* out, std::int64_t stride) const {
+template <class Integer>
+void Encoder::encode(const Samples& samples, std::int64_t first, std::int64_t count, Integer* out,
+                     std::int64_t stride) const {
     const NpyArray& array = samples.inputs[source_];
     const std::int64_t pitch = samples.count == 0 ? 0 : array.size() / samples.count;
-    with_elements(array, [&](const auto* x) { encode_typed(x, pitch, first, count, out, stride); });
+    const std::int64_t n = elements();
+    if (!rows_.a.empty() && array.dtype == DType::float32) {
+        // Tiles of elements, so that the transposition stays in the cache.
+        constexpr std::int64_t tile = 64;
+        std::int32_t row[tile];
+        const auto* data = reinterpret_cast<const float*>(array.data.data()) + first * pitch;
+        for (std::int64_t e = 0; e < n; e += tile) {
+            const std::int64_t width = std::min(tile, n - e);
+            for (std::int64_t s = 0; s < count; ++s) {
+                const float* x = data + s * pitch + e;
+                const EncodeLines lines{rows_.a.data() + e,      rows_.b.data() + e,
+                                        rows_.low.data() + e,    rows_.high.data() + e,
+                                        rows_.margin.data() + e, rows_.zero_point.data() + e};
+                const bool sure = rows_.exact ? encode_row_exact(x, lines, width, row)
+                                              : encode_row_near(x, lines, width, row);
+                Integer* to = out + e * stride + s;
+                for (std::int64_t i = 0; i < width; ++i) {
+                    to[i * stride] = static_cast<Integer>(
+                        sure ? row[i] : integer(static_cast<double>(x[i]), e + i, first + s));
+                }
+            }
+        }
+        return;
+    }
+    with_elements(array, [&](const auto* x) {
+        for (std::int64_t e = 0; e < n; ++e) {
+            const std::int64_t from =
+                encoding_.index.empty() ? e : encoding_.index[static_cast<std::size_t>(e)];
+            for (std::int64_t s = 0; s < count; ++s) {
+                out[e * stride + s] = static_cast<Integer>(integer(
+                    static_cast<double>(x[(first + s) * pitch + from]), e, first + s));
+            }
+        }
+    });
 }
+
+template void Encoder::encode(const Samples&, std::int64_t, std::int64_t, std::int16_t*,
+                              std::int64_t) const;
+template void Encoder::encode(const Samples&, std::int64_t, std::int64_t, std::int32_t*,
+                              std::int64_t) const;
+template void Encoder::encode(const Samples&, std::int64_t, std::int64_t, std::int64_t*,
+                              std::int64_t) const;
 
 Decoder::Decoder(const operators::CoreModel& model, std::size_t output)
     : decoding_(model.decodings[output]) {

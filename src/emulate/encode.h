@@ -22,11 +22,12 @@ struct Samples {
 
 /// Takes arrays by the model's input names, else `x`, or `x0`, `x1`, ... in order, and checks shapes
 /// and types. `file` names the source in errors. Throws Failure(array_mismatch).
-Samples match_arrays(const operators::CoreModel& model, const NamedArrays& arrays,
+/// The arrays are taken over, not copied, where they are moved in.
+Samples match_arrays(const operators::CoreModel& model, NamedArrays arrays,
                      const std::string& file);
 /// The same for any list of inputs (the float reference has no core model).
 Samples match_arrays(const std::vector<operators::ModelInput>& inputs, bool batched,
-                     const NamedArrays& arrays, const std::string& file);
+                     NamedArrays arrays, const std::string& file);
 
 /// Encodes one port of the network for a range of samples.
 class Encoder {
@@ -34,8 +35,10 @@ class Encoder {
     Encoder(const operators::CoreModel& model, std::size_t port);
 
     /// Integers of element e and sample s at out[e * stride + s], for `count` samples from `first`.
+    /// `Integer` (std::int16_t, std::int32_t or std::int64_t) must hold the port's range.
     /// Throws Failure(array_mismatch) on numbers that are not finite.
-    void encode(const Samples& samples, std::int64_t first, std::int64_t count, std::int64_t* out,
+    template <class Integer>
+    void encode(const Samples& samples, std::int64_t first, std::int64_t count, Integer* out,
                 std::int64_t stride) const;
 
     std::int64_t elements() const { return static_cast<std::int64_t>(lines_.size()); }
@@ -52,14 +55,19 @@ class Encoder {
         double high = 0;
         double zero_point = 0;
     };
-    template <class T>
-    void encode_typed(const T* x, std::int64_t pitch, std::int64_t first, std::int64_t count,
-                      std::int64_t* out, std::int64_t stride) const;
+    /// The integer of one number.
+    std::int64_t integer(double x, std::int64_t element, std::int64_t sample) const;
     std::int64_t slow(double x, std::int64_t element) const;
 
     const operators::Encoding& encoding_;
     std::size_t source_ = 0;
     std::vector<Line> lines_;
+    /// The lines as arrays for encode_row; empty if not all elements are fit for it.
+    struct Rows {
+        bool exact = false;
+        std::vector<double> a, b, low, high, margin, zero_point;
+    };
+    Rows rows_;
 };
 
 /// Decodes one output of the network.

@@ -404,9 +404,25 @@ struct TensorEmulator::Program {
         const auto inputs = model.network.inputs();
         for (std::size_t p = 0; p < inputs.size(); ++p) {
             const Buffer& buffer = buffers.at({inputs[p], 0});
-            integers.assign(static_cast<std::size_t>(buffer.elements * block), 0);
-            encoders[p].encode(samples, first, count, integers.data(), block);
-            store(integers.data(), buffer, working);
+            std::byte* to = at(aligned(working.memory), buffer, 0);
+            if (count < block) {
+                std::memset(to, 0, static_cast<std::size_t>(buffer.elements * block) *
+                                       bits::lane_bytes(buffer.lane));
+            }
+            switch (buffer.lane) {
+                case Lane::i16:
+                    encoders[p].encode(samples, first, count,
+                                       reinterpret_cast<std::int16_t*>(to), block);
+                    break;
+                case Lane::i32:
+                    encoders[p].encode(samples, first, count,
+                                       reinterpret_cast<std::int32_t*>(to), block);
+                    break;
+                default:
+                    integers.assign(static_cast<std::size_t>(buffer.elements * block), 0);
+                    encoders[p].encode(samples, first, count, integers.data(), block);
+                    store(integers.data(), buffer, working);
+            }
         }
     }
 

@@ -128,7 +128,7 @@ ordered_json convert(const ConvertOptions& options) {
     return json;
 }
 
-Prediction predict(const PredictOptions& options, const NamedArrays& arrays,
+Prediction predict(const PredictOptions& options, NamedArrays arrays,
                    const std::string& arrays_file,
                    const std::function<void(std::int64_t)>& progress) {
     Prediction out;
@@ -141,10 +141,10 @@ Prediction predict(const PredictOptions& options, const NamedArrays& arrays,
                           "Give the model file for --float.");
         }
         model = read_design(options.source.file).model;
-        samples = emulate::match_arrays(model, arrays, arrays_file);
+        samples = emulate::match_arrays(model, std::move(arrays), arrays_file);
     } else {
         const network::ImportedModel imported = load_model(options.source);
-        samples = emulate::match_arrays(inputs_of(imported), imported.batched, arrays, arrays_file);
+        samples = emulate::match_arrays(inputs_of(imported), imported.batched, std::move(arrays), arrays_file);
         if (options.as_trained) {
             const network::Network layers =
                 with_final_activation(imported.network, options.final_activation);
