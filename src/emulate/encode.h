@@ -1,81 +1,91 @@
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
-#include <map>
 #include <span>
-#include <unordered_map>
-#include <utility>
+#include <string>
 #include <vector>
 
-#include "bits/evaluator.h"
-#include "emulate/arrays.h"
-#include "emulate/encode_kernels.h"
 #include "operators/core_model.h"
+#include "types/npy.h"
 
-/// Numbers of the model's inputs to the circuit's integers, exactly.
+/// From a user's arrays to the integers of a core model's inputs, and from the integers of its
+/// outputs to numbers. Emulation and simulation share this.
 namespace gatewright::emulate {
 
-/// One input of the network, compiled. The integer of an element is that of the exact steps on the
-/// exact value of the given number, whatever path computes it:
-///  - a chain of affine steps before the quantiser runs in double with SIMD; numbers so near a
-///    rounding boundary that double could tell the wrong side take the exact path;
-///  - a chain that never falls (or never rises) is a sorted list of the least doubles that reach
-///    each level, found by bisection with the exact steps;
-///  - everything else is evaluated exactly, number by number.
-/// May be used by several threads, each with a Memory of its own.
-class Encoder {
-  public:
-    /// Results of the exact path, so that a number which often occurs is evaluated once.
-    struct Memory {
-        std::unordered_map<std::uint64_t, Int128> known[16];
-    };
-
-    /// `type` is that of the network's input; `model_elements` the number of elements of one sample
-    /// of the model's input.
-    Encoder(const operators::Encoding& encoding, const network::TensorType& type,
-            std::int64_t model_elements);
-
-    /// Encodes samples [first, first + count), count <= Evaluator::block, to out[element][block]
-    /// in `lane`; the lanes of missing samples repeat the first. Failure(input_not_finite) for NaN
-    /// and infinities.
-    void encode_block(const InputArray& input, std::int64_t first, std::size_t count,
-                      bits::Lane lane, void* out, Memory& memory) const;
-
-    std::int64_t elements() const { return elements_; }
-
-  private:
-    struct Levels {
-        std::vector<double> thresholds;  ///< sorted; level i holds from thresholds[i - 1] on
-        std::vector<Int128> integers;    ///< one more than thresholds
-    };
-
-    void classify();
-    void classify_affine();
-    void find_levels();
-    Int128 exact(const Rational& x, std::int64_t element) const;
-    Int128 exact_cached(double x, std::int64_t element, Memory& memory) const;
-    Int128 lookup(double x, std::int64_t element) const;
-    template <class X, class T>
-    void encode(const X* x, std::int64_t first, std::size_t count, T* out, Memory& memory) const;
-    template <class X, class T>
-    void encode_row(const X* row, std::int64_t begin, std::size_t n, std::int64_t sample, T* out,
-                    Memory& memory) const;
-    [[noreturn]] void refuse(double x, std::int64_t sample, std::int64_t element) const;
-
-    operators::Encoding encoding_;
-    std::int64_t elements_;
-    std::int64_t model_elements_;
-    std::vector<std::int32_t> key_of_;  ///< [element]: number of its parameters; empty: all 0
-    std::vector<std::int64_t> key_element_;  ///< [key]: an element with these parameters
-
-    enum class Path { affine, levels, exact } path_ = Path::exact;
-    std::vector<AffineQuantiser> affine_;  ///< [key], or one if uniform
-    std::vector<Levels> levels_;           ///< [key]
+/// The model's inputs: one array each, in order, as doubles or as the file's own type.
+/// `samples` arrays lie one after the other in each.
+struct Samples {
+    std::int64_t count = 0;
+    bool has_batch_axis = true;  ///< false: the arrays are one sample without a leading axis
+    std::vector<NpyArray> inputs;
 };
 
-/// The integers of every input of the network, in order.
-std::vector<Integers> encode(const operators::CoreModel& model, std::span<const InputArray> inputs,
-                             std::int64_t samples);
+/// Takes arrays by the model's input names, else `x`, or `x0`, `x1`, ... in order, and checks shapes
+/// and types. `file` names the source in errors. Throws Failure(array_mismatch).
+/// The arrays are taken over, not copied, where they are moved in.
+Samples match_arrays(const operators::CoreModel& model, NamedArrays arrays,
+                     const std::string& file);
+/// The same for any list of inputs (the float reference has no core model).
+Samples match_arrays(const std::vector<operators::ModelInput>& inputs, bool batched,
+                     NamedArrays arrays, const std::string& file);
+
+/// Encodes one port of the network for a range of samples.
+class Encoder {
+  public:
+    Encoder(const operators::CoreModel& model, std::size_t port);
+
+    /// Integers of element e and sample s at out[e * stride + s], for `count` samples from `first`.
+    /// `Integer` (std::int16_t, std::int32_t or std::int64_t) must hold the port's range.
+    /// Throws Failure(array_mismatch) on numbers that are not finite.
+    template <class Integer>
+    void encode(const Samples& samples, std::int64_t first, std::int64_t count, Integer* out,
+                std::int64_t stride) const;
+
+    std::int64_t elements() const { return static_cast<std::int64_t>(lines_.size()); }
+    std::size_t source() const { return source_; }
+
+  private:
+    /// The chain of an element as round(a x + b) within [low, high], less the zero point.
+    struct Line {
+        bool is_line = false;  ///< else only the exact path knows it
+        bool exact = false;    ///< a x + b has no rounding error in a double
+        double a = 0;
+        double b = 0;
+        double low = 0;
+        double high = 0;
+        double zero_point = 0;
+    };
+    /// The integer of one number.
+    std::int64_t integer(double x, std::int64_t element, std::int64_t sample) const;
+    std::int64_t slow(double x, std::int64_t element) const;
+
+    const operators::Encoding& encoding_;
+    std::size_t source_ = 0;
+    std::vector<Line> lines_;
+    /// The lines as arrays for encode_row; empty if not all elements are fit for it.
+    struct Rows {
+        bool exact = false;
+        std::vector<double> a, b, low, high, margin, zero_point;
+    };
+    Rows rows_;
+};
+
+/// Decodes one output of the network.
+class Decoder {
+  public:
+    Decoder(const operators::CoreModel& model, std::size_t output);
+
+    const Shape& shape() const { return shape_; }
+    /// One sample: integers[e * stride] to values[e].
+    void decode(const std::int64_t* integers, std::int64_t stride, float* values) const;
+
+  private:
+    const operators::Decoding& decoding_;
+    Shape shape_;
+    std::vector<int> frac_;
+    bool is_line_ = false;  ///< at most one affine step
+    std::vector<long double> scale_;
+    std::vector<long double> offset_;
+};
 
 }  // namespace gatewright::emulate

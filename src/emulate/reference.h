@@ -1,20 +1,22 @@
 #pragma once
 
-#include <cstdint>
-#include <span>
 #include <vector>
 
-#include "emulate/arrays.h"
+#include "emulate/encode.h"
 #include "network/network.h"
 
 namespace gatewright::emulate {
 
-/// Runs a network of layers as it was trained: each layer's `reference` on real numbers in double,
-/// sample by sample. Inputs and outputs in the network's order.
-void run_reference(const network::Network& layers, std::span<const InputArray> inputs,
-                   std::int64_t samples, std::span<const OutputArray> outputs, int threads = 1);
+/// The layers on real numbers, in double, sample by sample: `predict --float`.
+/// Result per output: [sample][element].
+struct ReferenceResult {
+    std::vector<Shape> shapes;
+    std::vector<std::vector<float>> values;
+};
+ReferenceResult run_reference(const network::Network& layers, const Samples& samples);
 
-/// One sample; tensors without a batch axis.
-std::vector<Tensor> run_reference(const network::Network& layers, std::span<const Tensor> inputs);
+/// Values of every node for one sample; `inputs` in the order of the network's inputs.
+std::vector<std::vector<Tensor>> reference_values(const network::Network& layers,
+                                                  const std::vector<Tensor>& inputs);
 
 }  // namespace gatewright::emulate
