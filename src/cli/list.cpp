@@ -4,6 +4,7 @@
 
 #include "base/diagnostics.h"
 #include "cli/commands.h"
+#include "import/onnx/importer.h"
 #include "operators/catalogue.h"
 #include "passes/delay_model.h"
 
@@ -21,6 +22,9 @@ std::vector<Row> rows_of(const std::string& what) {
     if (what == "operators") {
         for (const network::Operator* op : operators::catalogue()) {
             rows.push_back({std::string(op->name), std::string(op->formula)});
+        }
+        for (const std::string& name : onnx::rule_names()) {
+            rows.push_back({"onnx." + name, "read from ONNX and QONNX files"});
         }
     } else if (what == "backends") {
         rows.push_back({"verilog", "plain Verilog-2005, for simulators and Yosys"});

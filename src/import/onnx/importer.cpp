@@ -113,6 +113,11 @@ network::ImportedModel Importer::run() {
     for (const OnnxValueInfo& output : model_.graph.outputs) {
         const auto at = values_.find(output.name);
         if (at == values_.end()) {
+            if (!diagnostics.has_errors()) {
+                diagnostics.add(Code::unsupported_form, {model_.file, output.name, "output", ""},
+                                "this output of a layer is not computed",
+                                "Remove the output from the model.");
+            }
             continue;
         }
         Operand y = at->second;

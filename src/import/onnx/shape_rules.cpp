@@ -37,6 +37,10 @@ void dropout(Call& call) {
         call.refuse("it is exported in training mode", "Export the model in evaluation mode.");
     }
     call.set(call.operand(0));
+    Operand mask;  // inference keeps every element
+    mask.is_constant = true;
+    mask.constant = Tensor::filled(call.operand(0).sample_shape(), 1);
+    call.set(mask, 1);
 }
 
 void constant(Call& call) {
