@@ -19,9 +19,7 @@ struct Lane {
     FixedType type;
     Interval range;  ///< of the integer
 
-    bits::Type bits() const {
-        return {type.is_signed, static_cast<std::uint8_t>(type.width)};
-    }
+    bits::Type bits() const { return {type.is_signed, static_cast<std::uint8_t>(type.width)}; }
     bool operator==(const Lane&) const = default;
 };
 

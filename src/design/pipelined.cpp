@@ -88,8 +88,8 @@ class Registers {
     std::string register_name(NodeId id, std::int32_t level) const {
         const Node& node = body_.nodes[id];
         if (node.op == Op::input) {
-            return fmt::format("{}_r{}", body_.inputs[static_cast<std::size_t>(node.immediate)].name,
-                               level);
+            return fmt::format("{}_r{}",
+                               body_.inputs[static_cast<std::size_t>(node.immediate)].name, level);
         }
         const std::string& origin = body_.origins[node.origin];
         return fmt::format("{}_n{}_r{}", origin.empty() ? "w" : origin, id, level);
@@ -178,7 +178,7 @@ class Registers {
     std::optional<NodeId> clock_enable_;
     std::vector<NodeId> inputs_;  ///< the body's inputs in the step function
     std::vector<int> tables_;
-    std::vector<NodeId> next_;    ///< of each register
+    std::vector<NodeId> next_;  ///< of each register
     std::map<std::pair<NodeId, std::int32_t>, NodeId> values_;
 };
 

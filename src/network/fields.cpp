@@ -54,7 +54,8 @@ std::string print_tensor(const Shape& shape, const std::vector<T>& values) {
     std::string out = to_string(shape) + ":";
     std::array<char, 40> buffer{};
     for (const T value : values) {
-        const auto [end, error] = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value);
+        const auto [end, error] =
+            std::to_chars(buffer.data(), buffer.data() + buffer.size(), value);
         out.push_back(' ');
         out.append(buffer.data(), end);
     }
@@ -104,9 +105,15 @@ std::vector<std::string_view> split_list(std::string_view text, char separator) 
     return items;
 }
 
-std::string print_field(bool value) { return value ? "true" : "false"; }
-std::string print_field(std::int64_t value) { return std::to_string(value); }
-std::string print_field(Int128 value) { return to_string(value); }
+std::string print_field(bool value) {
+    return value ? "true" : "false";
+}
+std::string print_field(std::int64_t value) {
+    return std::to_string(value);
+}
+std::string print_field(Int128 value) {
+    return to_string(value);
+}
 std::string print_field(double value) {
     std::array<char, 40> buffer{};
     const auto [end, error] = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value);
@@ -126,13 +133,27 @@ std::string print_field(const std::string& value) {
     }
     return out + "\"";
 }
-std::string print_field(Rounding value) { return to_string(value); }
-std::string print_field(Overflow value) { return to_string(value); }
-std::string print_field(const FixedType& value) { return to_string(value); }
-std::string print_field(const Rational& value) { return to_string(value); }
-std::string print_field(const Shape& value) { return to_string(value); }
-std::string print_field(const Tensor& value) { return print_tensor(value.shape, value.values); }
-std::string print_field(const IntTensor& value) { return print_tensor(value.shape, value.values); }
+std::string print_field(Rounding value) {
+    return to_string(value);
+}
+std::string print_field(Overflow value) {
+    return to_string(value);
+}
+std::string print_field(const FixedType& value) {
+    return to_string(value);
+}
+std::string print_field(const Rational& value) {
+    return to_string(value);
+}
+std::string print_field(const Shape& value) {
+    return to_string(value);
+}
+std::string print_field(const Tensor& value) {
+    return print_tensor(value.shape, value.values);
+}
+std::string print_field(const IntTensor& value) {
+    return print_tensor(value.shape, value.values);
+}
 std::string print_field(const Interval& value) {
     return fmt::format("[{}, {}]", to_string(value.low), to_string(value.high));
 }
@@ -148,9 +169,15 @@ bool parse_field(std::string_view text, bool& value) {
     value = text == "true";
     return value || text == "false";
 }
-bool parse_field(std::string_view text, std::int64_t& value) { return parse_number(text, value); }
-bool parse_field(std::string_view text, Int128& value) { return parse_int128(text, value); }
-bool parse_field(std::string_view text, double& value) { return parse_number(text, value); }
+bool parse_field(std::string_view text, std::int64_t& value) {
+    return parse_number(text, value);
+}
+bool parse_field(std::string_view text, Int128& value) {
+    return parse_int128(text, value);
+}
+bool parse_field(std::string_view text, double& value) {
+    return parse_number(text, value);
+}
 bool parse_field(std::string_view text, std::string& value) {
     if (text.size() < 2 || text.front() != '"' || text.back() != '"') {
         return false;

@@ -89,8 +89,8 @@ bool parse_field(std::string_view text, PerElement<T>& value) {
     }
     const std::size_t open = text.find('(');
     std::int64_t inner = 0;
-    if (open == std::string_view::npos ||
-        !parse_field(trim(text.substr(4, open - 4)), inner) || inner < 1) {
+    if (open == std::string_view::npos || !parse_field(trim(text.substr(4, open - 4)), inner) ||
+        inner < 1) {
         return false;
     }
     std::vector<T> values;
@@ -141,8 +141,7 @@ std::vector<FieldTable::Row> rows(std::index_sequence<I...>) {
 template <class T>
 const FieldTable& field_table() {
     static const FieldTable table = {
-        detail::rows<T>(
-            std::make_index_sequence<std::tuple_size_v<decltype(T::fields())>>()),
+        detail::rows<T>(std::make_index_sequence<std::tuple_size_v<decltype(T::fields())>>()),
         []() -> std::shared_ptr<void> { return std::make_shared<T>(); },
         [](const void* a, const void* b) {
             return *static_cast<const T*>(a) == *static_cast<const T*>(b);

@@ -32,8 +32,7 @@ const Operator constant_operator = {.name = "constant",
 
 std::string print_field(const Format& value) {
     const std::string type = to_string(value.type);
-    return value.range == value.type.range() ? type
-                                             : type + " in " + print_field(value.range);
+    return value.range == value.type.range() ? type : type + " in " + print_field(value.range);
 }
 
 bool parse_field(std::string_view text, Format& value) {
@@ -60,8 +59,11 @@ std::string to_string(const TensorType& type) {
 }
 
 Value Network::add_input(std::string input_name, TensorType type, Location where) {
-    nodes_.push_back({&input_operator, Attributes::of(InputFields{std::move(input_name)}),
-                      {}, {std::move(type)}, std::move(where)});
+    nodes_.push_back({&input_operator,
+                      Attributes::of(InputFields{std::move(input_name)}),
+                      {},
+                      {std::move(type)},
+                      std::move(where)});
     return {static_cast<NodeId>(nodes_.size() - 1), 0};
 }
 
@@ -146,7 +148,8 @@ std::vector<std::string> verify(const Network& network) {
         bool ordered = true;
         for (const Value value : node.inputs) {
             if (value.node >= id || value.output >= nodes[value.node].types.size()) {
-                fault(fmt::format("input %{}.{} does not come before it", value.node, value.output));
+                fault(
+                    fmt::format("input %{}.{} does not come before it", value.node, value.output));
                 ordered = false;
             } else {
                 types.push_back(network.type(value));

@@ -14,8 +14,8 @@
 
 /// Level 1, what is computed: a graph of typed operators on tensors without their batch axis.
 ///
-/// A model file becomes a network of layers on real numbers (float tensors). Lowering rewrites it to
-/// the core operators on fixed-point tensors, whose types and exact ranges are inferred.
+/// A model file becomes a network of layers on real numbers (float tensors). Lowering rewrites it
+/// to the core operators on fixed-point tensors, whose types and exact ranges are inferred.
 namespace gatewright::operators {
 class Lowering;
 }
@@ -116,11 +116,12 @@ struct Operator {
     const FieldTable& (*fields)() = nullptr;  ///< the struct behind Node::attributes
 
     /// Types of the outputs, from the node's inputs and fields. Throws Failure on misfits.
-    std::vector<TensorType> (*infer)(const Node& node, std::span<const TensorType> inputs) = nullptr;
+    std::vector<TensorType> (*infer)(const Node& node,
+                                     std::span<const TensorType> inputs) = nullptr;
 
     /// One sample on real numbers, in double: the float reference of layers.
-    std::vector<Tensor> (*reference)(const Node& node, std::span<const Tensor* const> inputs) =
-        nullptr;
+    std::vector<Tensor> (*reference)(const Node& node,
+                                     std::span<const Tensor* const> inputs) = nullptr;
 
     /// A layer's short program over the core operators (operators/lowering.h).
     void (*lower)(operators::Lowering& lowering, const Node& node) = nullptr;

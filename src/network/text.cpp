@@ -65,8 +65,8 @@ class Parser {
         if (!parse_field(text.substr(0, dot), node) ||
             (dot != std::string_view::npos && !parse_field(text.substr(dot + 1), output)) ||
             node < 0 || node >= static_cast<std::int64_t>(network_.nodes().size()) || output < 0 ||
-            output >= static_cast<std::int64_t>(
-                          network_.node(static_cast<NodeId>(node)).types.size())) {
+            output >=
+                static_cast<std::int64_t>(network_.node(static_cast<NodeId>(node)).types.size())) {
             fail(fmt::format("'%{}' is not an earlier value", text));
         }
         value.node = static_cast<NodeId>(node);
@@ -144,7 +144,8 @@ class Parser {
     TensorType parse_type(std::string_view text) const {
         TensorType type;
         const std::size_t close = text.find(']');
-        if (close == std::string_view::npos || !parse_field(text.substr(0, close + 1), type.shape) ||
+        if (close == std::string_view::npos ||
+            !parse_field(text.substr(0, close + 1), type.shape) ||
             !checked_element_count(type.shape)) {
             fail("the type has no sound shape");
         }

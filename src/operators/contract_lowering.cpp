@@ -36,7 +36,8 @@ std::optional<Rational> fast_unit(const double* weights, std::int64_t count, std
             int exponent = 0;
             std::frexp(w, &exponent);
             highest = std::max(highest, exponent);
-            const auto mantissa = static_cast<std::int64_t>(std::ldexp(std::frexp(w, &exponent), 53));
+            const auto mantissa =
+                static_cast<std::int64_t>(std::ldexp(std::frexp(w, &exponent), 53));
             lowest = std::min(lowest, exponent - 53 +
                                           trailing_zeros(static_cast<UInt128>(
                                               mantissa < 0 ? -static_cast<Int128>(mantissa)
@@ -72,7 +73,8 @@ RealTensor Lowering::contract(const RealTensor& tensor, const Tensor& weights) {
     if (!repeats(x.scale) || !repeats(x.offset)) {
         x = common({real(x)}, true).front();
     }
-    // The weights as they act on the integers' values: the inputs' scales are inside if they differ.
+    // The weights as they act on the integers' values: the inputs' scales are inside if they
+    // differ.
     const bool scaled = !x.scale.is_uniform();
     std::vector<Rational> units(static_cast<std::size_t>(groups * columns));
     std::vector<Rational> exact;
@@ -155,8 +157,8 @@ RealTensor Lowering::contract(const RealTensor& tensor, const Tensor& weights) {
                         to_int128(boost::multiprecision::numerator(Rational(value / unit)));
                     integer = whole ? *whole : static_cast<Int128>(1) << 100;
                 }
-                widest = std::max(widest, bit_length(static_cast<UInt128>(
-                                              integer < 0 ? -integer : integer)));
+                widest = std::max(
+                    widest, bit_length(static_cast<UInt128>(integer < 0 ? -integer : integer)));
                 fields.weights.values[i] = static_cast<std::int64_t>(integer);
             }
         }
@@ -182,9 +184,9 @@ RealTensor Lowering::contract(const RealTensor& tensor, const Tensor& weights) {
         return p;
     };
     out.scale = combine<Rational>(
-        element_count(out.shape), [](const Rational& a, const Rational& b) { return Rational(a * b); },
-        per_column(std::move(scales)),
-        scaled ? PerElement<Rational>(Rational(1)) : x.scale);
+        element_count(out.shape),
+        [](const Rational& a, const Rational& b) { return Rational(a * b); },
+        per_column(std::move(scales)), scaled ? PerElement<Rational>(Rational(1)) : x.scale);
     if (!(x.offset.is_uniform() && x.offset.values().front() == 0)) {
         std::vector<Rational> offsets(static_cast<std::size_t>(out_row), Rational(0));
         for (std::int64_t g = 0; g < groups; ++g) {
@@ -192,8 +194,8 @@ RealTensor Lowering::contract(const RealTensor& tensor, const Tensor& weights) {
                 const Rational& o = x.offset.at(g * length + k);
                 for (std::int64_t c = 0; c < columns; ++c) {
                     offsets[static_cast<std::size_t>(g * columns + c)] +=
-                        o * to_rational(
-                                weights.values[static_cast<std::size_t>((g * length + k) * columns + c)]);
+                        o * to_rational(weights.values[static_cast<std::size_t>(
+                                (g * length + k) * columns + c)]);
                 }
             }
         }

@@ -40,8 +40,7 @@ std::vector<std::int32_t> format_numbers(const TensorType& type, FormatNumbers& 
     return out;
 }
 
-Body build_body(const Node& node, const std::vector<Format>& inputs,
-                const auto& make_outputs) {
+Body build_body(const Node& node, const std::vector<Format>& inputs, const auto& make_outputs) {
     bits::Builder bits{std::string(node.op->name)};
     fixed::Builder builder(bits);
     builder.set_origin(node.where.layer);
@@ -79,9 +78,9 @@ PerElement<Format> per_element(std::vector<Format> formats, const Shape& shape) 
 void require_fixed(const Node& node, std::span<const TensorType> inputs) {
     for (const TensorType& type : inputs) {
         if (type.is_float()) {
-            throw Failure(Code::operator_inputs, node.where,
-                          fmt::format("operator {} works on fixed-point tensors only",
-                                      node.op->name));
+            throw Failure(
+                Code::operator_inputs, node.where,
+                fmt::format("operator {} works on fixed-point tensors only", node.op->name));
         }
     }
 }
@@ -211,8 +210,7 @@ std::vector<Format> formats_of(const TensorType& type) {
 Bodies map_bodies(const Node& node, std::span<const TensorType> inputs) {
     require_fixed(node, inputs);
     // A map without inputs is a fixed-point constant.
-    Shape shape =
-        inputs.empty() ? node.fields<FixedConstantFields>().value.shape : inputs[0].shape;
+    Shape shape = inputs.empty() ? node.fields<FixedConstantFields>().value.shape : inputs[0].shape;
     for (const TensorType& type : inputs) {
         const auto joined = broadcast(shape, type.shape);
         if (!joined) {
@@ -236,8 +234,8 @@ Bodies map_bodies(const Node& node, std::span<const TensorType> inputs) {
     std::vector<std::int64_t> key(inputs.size() + 1);
     for (std::int64_t e = 0; e < count; ++e) {
         for (std::size_t i = 0; i < inputs.size(); ++i) {
-            key[i] = input_numbers[i][static_cast<std::size_t>(
-                index[i][static_cast<std::size_t>(e)])];
+            key[i] =
+                input_numbers[i][static_cast<std::size_t>(index[i][static_cast<std::size_t>(e)])];
         }
         key.back() = node.op->element_key != nullptr ? node.op->element_key(node, e) : 0;
         const auto [at, is_new] =
@@ -296,8 +294,7 @@ Bodies row_bodies(const Node& node, std::span<const TensorType> inputs) {
 
 std::vector<TensorType> infer_map(const Node& node, std::span<const TensorType> inputs) {
     const Bodies bodies = map_bodies(node, inputs);
-    Shape shape =
-        inputs.empty() ? node.fields<FixedConstantFields>().value.shape : inputs[0].shape;
+    Shape shape = inputs.empty() ? node.fields<FixedConstantFields>().value.shape : inputs[0].shape;
     for (const TensorType& type : inputs) {
         shape = *broadcast(shape, type.shape);
     }
@@ -318,8 +315,7 @@ std::vector<TensorType> infer_row(const Node& node, std::span<const TensorType> 
     std::vector<TensorType> types;
     std::size_t first = 0;
     for (const Shape& shape : shapes) {
-        const auto length = static_cast<std::size_t>(
-            rows == 0 ? 0 : element_count(shape) / rows);
+        const auto length = static_cast<std::size_t>(rows == 0 ? 0 : element_count(shape) / rows);
         std::vector<Format> formats;
         for (const std::int32_t body : bodies.body_of) {
             const auto& outputs = bodies.bodies[static_cast<std::size_t>(body)].outputs;
@@ -345,11 +341,10 @@ TensorType infer_move(const Node& node, std::span<const TensorType> inputs, Shap
     const std::vector<Source> sources = node.op->sources(node, inputs);
     const bool has_zero = std::any_of(sources.begin(), sources.end(),
                                       [](const Source& source) { return source.input < 0; });
-    const bool uniform =
-        !inputs.empty() && !has_zero &&
-        std::all_of(inputs.begin(), inputs.end(), [&](const TensorType& type) {
-            return type.fixed->is_uniform() && *type.fixed == *inputs[0].fixed;
-        });
+    const bool uniform = !inputs.empty() && !has_zero &&
+                         std::all_of(inputs.begin(), inputs.end(), [&](const TensorType& type) {
+                             return type.fixed->is_uniform() && *type.fixed == *inputs[0].fixed;
+                         });
     if (uniform) {
         out.fixed = inputs[0].fixed;
         return out;
@@ -359,10 +354,10 @@ TensorType infer_move(const Node& node, std::span<const TensorType> inputs, Shap
     std::vector<Format> formats;
     formats.reserve(sources.size());
     for (const Source& source : sources) {
-        formats.push_back(source.input < 0
-                              ? Format{type_for({0, 0}, frac), {0, 0}}
-                              : inputs[static_cast<std::size_t>(source.input)].fixed->at(
-                                    source.element));
+        formats.push_back(
+            source.input < 0
+                ? Format{type_for({0, 0}, frac), {0, 0}}
+                : inputs[static_cast<std::size_t>(source.input)].fixed->at(source.element));
     }
     out.fixed = per_element(std::move(formats), out.shape);
     return out;
@@ -375,11 +370,10 @@ std::vector<Tensor> move_reference(const Node& node, std::span<const Tensor* con
     }
     Tensor out{node.op->infer(node, types).front().shape, {}};
     for (const Source& source : node.op->sources(node, types)) {
-        out.values.push_back(
-            source.input < 0
-                ? 0.0
-                : inputs[static_cast<std::size_t>(source.input)]
-                      ->values[static_cast<std::size_t>(source.element)]);
+        out.values.push_back(source.input < 0
+                                 ? 0.0
+                                 : inputs[static_cast<std::size_t>(source.input)]
+                                       ->values[static_cast<std::size_t>(source.element)]);
     }
     return {out};
 }

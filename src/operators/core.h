@@ -13,8 +13,8 @@
 namespace gatewright::operators {
 
 using network::Format;
-using network::Source;
 using network::Node;
+using network::Source;
 using network::TensorType;
 
 /// One body of a map or row operator: a bits function with one input per operand and one output per

@@ -22,7 +22,8 @@ using network::trim;
 std::string to_text(const CoreModel& model) {
     std::string out;
     for (const ModelInput& input : model.model_inputs) {
-        out += fmt::format("model_input {} {}\n", print_field(input.name), print_field(input.shape));
+        out +=
+            fmt::format("model_input {} {}\n", print_field(input.name), print_field(input.shape));
     }
     for (const Encoding& encoding : model.encodings) {
         out += fmt::format("encoding {} {} {}\n", print_field(encoding.model_input),
@@ -71,8 +72,9 @@ CoreModel core_model_from_text(std::string_view text) {
         } else if (keyword == "encoding") {
             Encoding& encoding = model.encodings.emplace_back();
             sound = items.size() == 3 && parse_field(items[0], encoding.model_input) &&
-                    parse_field(items[1], encoding.index) && parse_field(items[2], encoding.steps) &&
-                    !encoding.steps.empty() && is(encoding.steps.back(), "quantize");
+                    parse_field(items[1], encoding.index) &&
+                    parse_field(items[2], encoding.steps) && !encoding.steps.empty() &&
+                    is(encoding.steps.back(), "quantize");
         } else if (keyword == "approximation") {
             Approximation& a = model.approximations.emplace_back();
             sound = items.size() == 3 && parse_field(items[0], a.layer) &&
@@ -91,8 +93,7 @@ CoreModel core_model_from_text(std::string_view text) {
     }
     for (std::size_t i = 0; i < inputs.size(); ++i) {
         const Encoding& encoding = model.encodings[i];
-        const std::int64_t count =
-            element_count(model.network.node(inputs[i]).types.front().shape);
+        const std::int64_t count = element_count(model.network.node(inputs[i]).types.front().shape);
         const ModelInput* source = nullptr;
         for (const ModelInput& input : model.model_inputs) {
             source = input.name == encoding.model_input ? &input : source;

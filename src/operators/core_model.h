@@ -43,7 +43,7 @@ struct CoreModel {
     std::vector<Encoding> encodings;       ///< one per input of the network, in order
     std::vector<Decoding> decodings;       ///< one per output of the network, in order
     std::vector<Approximation> approximations;
-    std::string batch = "free";            ///< "free": a leading batch axis; "none": see importer
+    std::string batch = "free";  ///< "free": a leading batch axis; "none": see importer
 };
 
 std::string to_text(const CoreModel& model);

@@ -21,7 +21,9 @@ long double normal_cdf(long double x) {
     return 0.5L * std::erfc(-x / std::numbers::sqrt2_v<long double>);
 }
 
-BigInt as_integer(const Rational& value) { return boost::multiprecision::numerator(value); }
+BigInt as_integer(const Rational& value) {
+    return boost::multiprecision::numerator(value);
+}
 
 /// Rounds `x` to a float with the given exponent and mantissa bits, bias and largest value (QONNX
 /// FloatQuant): parameters exponent bits, mantissa bits, bias, largest value, scale, rounding.
@@ -42,8 +44,8 @@ Rational float_quantize(const Rational& x, Q p) {
     const int lowest = 1 - static_cast<int>(as_integer(p[2]));
     const int step = std::max(exponent, lowest) - static_cast<int>(as_integer(p[1]));
     const auto rounding = static_cast<Rounding>(static_cast<int>(as_integer(p[5])));
-    const Rational rounded = Rational(round(scaled * power_of_two(-step), rounding)) *
-                             power_of_two(step);
+    const Rational rounded =
+        Rational(round(scaled * power_of_two(-step), rounding)) * power_of_two(step);
     const Rational clipped = std::max(Rational(-p[3]), std::min(Rational(p[3]), rounded));
     return clipped * p[4];
 }
@@ -211,15 +213,19 @@ long double to_long_double(const Rational& value) {
 
 }  // namespace
 
-std::span<const Function> functions() { return table; }
+std::span<const Function> functions() {
+    return table;
+}
 
 const Function* find_function(std::string_view name) {
-    const auto row = std::find_if(table.begin(), table.end(),
-                                  [&](const Function& f) { return f.name == name; });
+    const auto row =
+        std::find_if(table.begin(), table.end(), [&](const Function& f) { return f.name == name; });
     return row == table.end() ? nullptr : &*row;
 }
 
-bool is(const Step& step, std::string_view name) { return step.function->name == name; }
+bool is(const Step& step, std::string_view name) {
+    return step.function->name == name;
+}
 
 Step make_step(std::string_view name, std::vector<PerElement<Rational>> parameters) {
     Step step;
@@ -282,8 +288,7 @@ BigInt round(const Rational& value, Rounding rounding) {
 }
 
 BigInt quantize_level(const Step& step, const Rational& x, std::int64_t element) {
-    const Rational scaled =
-        x / step.parameters[0].at(element) + step.parameters[1].at(element);
+    const Rational scaled = x / step.parameters[0].at(element) + step.parameters[1].at(element);
     return confine(round(scaled, step.rounding), as_integer(step.parameters[2].at(element)),
                    as_integer(step.parameters[3].at(element)), step.overflow);
 }
@@ -292,7 +297,7 @@ BigInt quantize_integer(const Step& step, const Rational& x, std::int64_t elemen
     const Rational& zero_point = step.parameters[1].at(element);
     const BigInt level = quantize_level(step, x, element);
     return boost::multiprecision::denominator(zero_point) == 1 ? level - as_integer(zero_point)
-                                                                : level;
+                                                               : level;
 }
 
 Rational exact_value(const Real& x) {
@@ -312,8 +317,8 @@ Real apply(std::span<const Step> steps, Real x, std::int64_t element) {
         if (is(step, "quantize")) {
             const Rational exact = exact_value(x);
             const BigInt level = quantize_level(step, exact, element);
-            x.exact = step.parameters[0].at(element) *
-                      (Rational(level) - step.parameters[1].at(element));
+            x.exact =
+                step.parameters[0].at(element) * (Rational(level) - step.parameters[1].at(element));
             continue;
         }
         if (x.exact && step.function->exact != nullptr) {
@@ -338,10 +343,9 @@ void apply_in_place(std::span<const Step> steps, Tensor& tensor) {
     for (const Step& step : steps) {
         const bool logarithm = is(step, "log_softmax");
         if (logarithm || is(step, "softmax")) {
-            softmax_in_place(tensor,
-                             static_cast<std::int64_t>(
-                                 as_integer(step.parameters[0].values().front())),
-                             logarithm);
+            softmax_in_place(
+                tensor, static_cast<std::int64_t>(as_integer(step.parameters[0].values().front())),
+                logarithm);
             continue;
         }
         std::vector<PerElement<long double>> parameters;
@@ -350,15 +354,15 @@ void apply_in_place(std::span<const Step> steps, Tensor& tensor) {
             for (const Rational& value : parameter.values()) {
                 values.push_back(to_long_double(value));
             }
-            parameters.push_back(PerElement<long double>::along(std::move(values),
-                                                                parameter.inner()));
+            parameters.push_back(
+                PerElement<long double>::along(std::move(values), parameter.inner()));
         }
         std::vector<long double> p(parameters.size());
         for (std::size_t e = 0; e < tensor.values.size(); ++e) {
             const auto element = static_cast<std::int64_t>(e);
             if (step.function->value == nullptr) {
-                const Real y = apply(std::span(&step, 1), {to_rational(tensor.values[e]), 0},
-                                     element);
+                const Real y =
+                    apply(std::span(&step, 1), {to_rational(tensor.values[e]), 0}, element);
                 tensor.values[e] = to_double(*y.exact);
                 continue;
             }
@@ -409,8 +413,7 @@ bool parse_field(std::string_view text, std::vector<Step>& steps) {
         return false;
     }
     steps.clear();
-    for (const std::string_view item :
-         network::split_list(text.substr(1, text.size() - 2), ',')) {
+    for (const std::string_view item : network::split_list(text.substr(1, text.size() - 2), ',')) {
         const std::size_t open = item.find('(');
         Step step;
         step.function =
@@ -418,8 +421,7 @@ bool parse_field(std::string_view text, std::vector<Step>& steps) {
         if (step.function == nullptr || !item.ends_with(')')) {
             return false;
         }
-        auto arguments =
-            network::split_list(item.substr(open + 1, item.size() - open - 2), ',');
+        auto arguments = network::split_list(item.substr(open + 1, item.size() - open - 2), ',');
         if (is(step, "quantize")) {
             if (arguments.size() != 6 || !network::parse_field(arguments[4], step.rounding) ||
                 !network::parse_field(arguments[5], step.overflow)) {

@@ -72,8 +72,8 @@ struct Real {
 };
 
 /// The value itself, or, for a value that is no longer exact, the rational that its 64 significant
-/// bits are: such a value is transcendental, so it lies on no rounding boundary, and these bits tell
-/// its side.
+/// bits are: such a value is transcendental, so it lies on no rounding boundary, and these bits
+/// tell its side.
 Rational exact_value(const Real& x);
 
 /// Applies the steps one by one to element `element`.

@@ -69,8 +69,7 @@ void lower_function(Lowering& lowering, const Node& node) {
             lowering.refuse(Code::not_in_circuit, "a parameter of the function is no constant",
                             "Make it an initialiser of the model.");
         }
-        step.parameters.push_back(
-            broadcast_constant(lowering.input(node, i).constant, x.shape));
+        step.parameters.push_back(broadcast_constant(lowering.input(node, i).constant, x.shape));
     }
     lowering.set(lowering.step(x, std::move(step)));
 }
@@ -146,9 +145,10 @@ std::vector<Tensor> fake_quantize_reference(const Node& node, Tensors inputs) {
 void lower_fake_quantize(Lowering& lowering, const Node& node) {
     const auto& f = node.fields<FakeQuantizeFields>();
     const RealTensor& x = lowering.input(node, 0);
-    Step step = make_step(
-        "quantize", {broadcast_constant(f.scale, x.shape), broadcast_constant(f.zero_point, x.shape),
-                     broadcast_constant(f.low, x.shape), broadcast_constant(f.high, x.shape)});
+    Step step =
+        make_step("quantize",
+                  {broadcast_constant(f.scale, x.shape), broadcast_constant(f.zero_point, x.shape),
+                   broadcast_constant(f.low, x.shape), broadcast_constant(f.high, x.shape)});
     step.rounding = f.rounding;
     step.overflow = f.overflow;
     lowering.set(lowering.step(x, std::move(step)));
@@ -162,13 +162,14 @@ std::vector<TensorType> infer_batch_norm(const Node& node, Types inputs) {
         sound = element_count(inputs[i].shape) == x[static_cast<std::size_t>(f.axis)];
     }
     if (!sound) {
-        refuse(node, fmt::format("its parameters do not fit axis {} of shape {}", f.axis,
-                                 to_string(x)));
+        refuse(node,
+               fmt::format("its parameters do not fit axis {} of shape {}", f.axis, to_string(x)));
     }
     return {{x, std::nullopt}};
 }
 
-/// Factor and summand of each channel; the factor is rounded once to a double, the summand is exact.
+/// Factor and summand of each channel; the factor is rounded once to a double, the summand is
+/// exact.
 std::vector<std::pair<Rational, Rational>> batch_norm_lines(double epsilon, const Tensor& gamma,
                                                             const Tensor& beta, const Tensor& mean,
                                                             const Tensor& variance) {
@@ -176,7 +177,8 @@ std::vector<std::pair<Rational, Rational>> batch_norm_lines(double epsilon, cons
     for (std::size_t c = 0; c < gamma.values.size(); ++c) {
         const double factor = gamma.values[c] / std::sqrt(variance.values[c] + epsilon);
         const Rational a = to_rational(factor);
-        lines.emplace_back(a, Rational(to_rational(beta.values[c]) - to_rational(mean.values[c]) * a));
+        lines.emplace_back(a,
+                           Rational(to_rational(beta.values[c]) - to_rational(mean.values[c]) * a));
     }
     return lines;
 }
@@ -187,8 +189,8 @@ std::vector<Tensor> batch_norm_reference(const Node& node, Tensors inputs) {
     const auto axis = static_cast<std::size_t>(f.axis);
     const std::int64_t inner = strides_of(y.shape)[axis];
     for (std::size_t e = 0; e < y.values.size(); ++e) {
-        const auto c = static_cast<std::size_t>((static_cast<std::int64_t>(e) / inner) %
-                                                y.shape[axis]);
+        const auto c =
+            static_cast<std::size_t>((static_cast<std::int64_t>(e) / inner) % y.shape[axis]);
         y.values[e] = inputs[1]->values[c] * (y.values[e] - inputs[3]->values[c]) /
                           std::sqrt(inputs[4]->values[c] + f.epsilon) +
                       inputs[2]->values[c];

@@ -51,8 +51,8 @@ struct BatchNormFields {
     }
 };
 
-/// Convolution of x[C, spatial...] with constant weights w[O, C / groups, kernel...] and an optional
-/// constant bias[O]: y[O, spatial'...].
+/// Convolution of x[C, spatial...] with constant weights w[O, C / groups, kernel...] and an
+/// optional constant bias[O]: y[O, spatial'...].
 struct ConvFields {
     Shape strides;
     Shape dilations;
@@ -114,9 +114,8 @@ struct SoftmaxFields {
     bool logarithm = false;
     bool operator==(const SoftmaxFields&) const = default;
     static constexpr auto fields() {
-        return std::tuple{
-            network::Field{"axis", &SoftmaxFields::axis, "axis of the classes"},
-            network::Field{"logarithm", &SoftmaxFields::logarithm, "log softmax"}};
+        return std::tuple{network::Field{"axis", &SoftmaxFields::axis, "axis of the classes"},
+                          network::Field{"logarithm", &SoftmaxFields::logarithm, "log softmax"}};
     }
 };
 

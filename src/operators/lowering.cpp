@@ -135,8 +135,8 @@ RealTensor Lowering::step(RealTensor x, Step step) {
             const auto shift = [](const Rational& a, const Rational& b, const Rational& c) {
                 return Rational(a * b + c);
             };
-            last[1] = combine<Rational>(count, shift, step.parameters[0], last[1],
-                                        step.parameters[1]);
+            last[1] =
+                combine<Rational>(count, shift, step.parameters[0], last[1], step.parameters[1]);
             last[0] = combine<Rational>(count, multiply, step.parameters[0], last[0]);
             return x;
         }
@@ -171,9 +171,9 @@ RealTensor Lowering::typed_input(const RealTensor& x) {
                                input.name));
         }
         const Interval range = type->range();
-        Step quantiser = make_step("quantize", {power_of_two(-type->frac), Rational(0),
-                                                Rational(to_bigint(range.low)),
-                                                Rational(to_bigint(range.high))});
+        Step quantiser = make_step(
+            "quantize", {power_of_two(-type->frac), Rational(0), Rational(to_bigint(range.low)),
+                         Rational(to_bigint(range.high))});
         const Value value = core_.add_input(
             input.name, {input.shape, PerElement<network::Format>({*type, range})}, where_);
         model_.encodings.push_back({input.name, {}, {std::move(quantiser)}});
@@ -211,8 +211,8 @@ Linear Lowering::linear(const RealTensor& x) {
         for (const double value : x.constant.values) {
             const auto integer =
                 to_int128(boost::multiprecision::numerator(Rational(to_rational(value) / unit)));
-            if (!integer || bit_length(static_cast<UInt128>(*integer < 0 ? -*integer : *integer)) >
-                                62) {
+            if (!integer ||
+                bit_length(static_cast<UInt128>(*integer < 0 ? -*integer : *integer)) > 62) {
                 refuse(Code::width_exceeded, "a constant input needs more than 63 bits",
                        "Quantise the constant in the model.");
             }
@@ -237,8 +237,7 @@ Linear Lowering::linear(const RealTensor& x) {
                 },
                 step.parameters[0], out.offset, step.parameters[1]);
             out.scale = combine<Rational>(
-                count,
-                [](const Rational& a, const Rational& b) { return Rational(a * b); },
+                count, [](const Rational& a, const Rational& b) { return Rational(a * b); },
                 step.parameters[0], out.scale);
         } else {
             out = materialise(std::move(out), step);
@@ -253,8 +252,7 @@ Linear Lowering::rescale(const Linear& x, const PerElement<Rational>& unit) {
     const PerElement<Rational> old_unit = unit_of(x, type);
     AffineFields fields;
     fields.multiplier = combine<Int128>(
-        count,
-        [](const Rational& old, const Rational& u) { return integer_of(Rational(old / u)); },
+        count, [](const Rational& old, const Rational& u) { return integer_of(Rational(old / u)); },
         old_unit, unit);
     fields.addend = combine<Int128>(
         count,
@@ -276,17 +274,16 @@ Linear Lowering::rescale(const Linear& x, const PerElement<Rational>& unit) {
             return Rational(u * power_of_two(static_cast<int>(frac)));
         },
         unit, fields.frac);
-    const bool same_frac =
-        combine<int>(
-            count,
-            [](std::int64_t frac, const network::Format& format) {
-                return frac == format.type.frac ? 1 : 0;
-            },
-            fields.frac, *type.fixed) == PerElement<int>(1);
+    const bool same_frac = combine<int>(
+                               count,
+                               [](std::int64_t frac, const network::Format& format) {
+                                   return frac == format.type.frac ? 1 : 0;
+                               },
+                               fields.frac, *type.fixed) == PerElement<int>(1);
     const bool identity = fields.multiplier == PerElement<Int128>(1) &&
                           fields.addend == PerElement<Int128>(0) && same_frac;
-    out.value = identity ? x.value
-                         : core(affine_operator, Attributes::of(std::move(fields)), {x.value});
+    out.value =
+        identity ? x.value : core(affine_operator, Attributes::of(std::move(fields)), {x.value});
     return out;
 }
 
@@ -326,8 +323,8 @@ std::vector<Linear> Lowering::common(const std::vector<RealTensor>& tensors, boo
         unit = one;
     }
     unit = combine<Rational>(
-        element_count(out[0].shape),
-        [](const Rational& u) { return u == 0 ? Rational(1) : u; }, unit);
+        element_count(out[0].shape), [](const Rational& u) { return u == 0 ? Rational(1) : u; },
+        unit);
     for (Linear& x : out) {
         x = rescale(x, unit);
     }
@@ -337,15 +334,14 @@ std::vector<Linear> Lowering::common(const std::vector<RealTensor>& tensors, boo
 Linear Lowering::materialise(Linear x, const Step& step) {
     const std::int64_t count = element_count(x.shape);
     const auto zero_is_one = [](const Rational& u) { return u == 0 ? Rational(1) : u; };
-    PerElement<Rational> unit =
-        combine<Rational>(count, [](const Rational& u, const Rational& o) { return gcd(u, o); },
-                          unit_of(x, core_.type(x.value)), x.offset);
+    PerElement<Rational> unit = combine<Rational>(
+        count, [](const Rational& u, const Rational& o) { return gcd(u, o); },
+        unit_of(x, core_.type(x.value)), x.offset);
     const bool is_maximum = is(step, "maximum");
     if (is_maximum || is(step, "minimum")) {
         unit = combine<Rational>(
-            count,
-            [&](const Rational& u, const Rational& c) { return zero_is_one(gcd(u, c)); }, unit,
-            step.parameters[0]);
+            count, [&](const Rational& u, const Rational& c) { return zero_is_one(gcd(u, c)); },
+            unit, step.parameters[0]);
         Linear y = rescale(x, unit);
         ClampFields fields;
         fields.range = combine<Interval>(
@@ -525,10 +521,9 @@ CoreModel Lowering::run() {
             continue;  // an error before it is already on the list
         }
         try {
-            const bool constant =
-                std::all_of(node.inputs.begin(), node.inputs.end(), [&](Value value) {
-                    return values_.at(value).base == RealTensor::Base::constant;
-                });
+            const bool constant = std::all_of(
+                node.inputs.begin(), node.inputs.end(),
+                [&](Value value) { return values_.at(value).base == RealTensor::Base::constant; });
             if (constant && node.op->reference != nullptr) {
                 std::vector<const Tensor*> arguments;
                 for (const Value value : node.inputs) {
@@ -613,8 +608,7 @@ void lower_sum(Lowering& lowering, const Node& node, int sign, const network::Op
     Linear x = lowering.linear(a);
     Linear y = lowering.linear(b);
     const PerElement<Rational> offset = combine<Rational>(
-        count,
-        [&](const Rational& p, const Rational& q) { return Rational(p + q * sign); },
+        count, [&](const Rational& p, const Rational& q) { return Rational(p + q * sign); },
         x.offset, y.offset);
     x.offset = Rational(0);
     y.offset = Rational(0);
@@ -634,8 +628,8 @@ void lower_extremum(Lowering& lowering, const Node& node, std::string_view step,
         std::swap(a, b);
     }
     if (b.base == RealTensor::Base::constant) {
-        lowering.set(lowering.step(std::move(a),
-                                   make_step(step, {broadcast_constant(b.constant, shape)})));
+        lowering.set(
+            lowering.step(std::move(a), make_step(step, {broadcast_constant(b.constant, shape)})));
         return;
     }
     const auto both = lowering.common({a, b}, false);
@@ -666,8 +660,8 @@ void lower_multiply(Lowering& lowering, const Node& node) {
         std::swap(a, b);
     }
     if (b.base == RealTensor::Base::constant) {
-        lowering.set(lowering.affine(std::move(a), broadcast_constant(b.constant, shape),
-                                     Rational(0)));
+        lowering.set(
+            lowering.affine(std::move(a), broadcast_constant(b.constant, shape), Rational(0)));
         return;
     }
     const Linear x = lowering.integers(a);
@@ -676,8 +670,8 @@ void lower_multiply(Lowering& lowering, const Node& node) {
     out.shape = shape;
     out.where = lowering.where();
     out.scale = combine<Rational>(
-        element_count(shape),
-        [](const Rational& p, const Rational& q) { return Rational(p * q); }, x.scale, y.scale);
+        element_count(shape), [](const Rational& p, const Rational& q) { return Rational(p * q); },
+        x.scale, y.scale);
     out.value = lowering.core(multiply_operator, Attributes(), {x.value, y.value});
     lowering.set(lowering.real(out));
 }

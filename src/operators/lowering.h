@@ -29,7 +29,7 @@ struct RealTensor {
     int model_input = 0;              ///< Base::model_input: its number and, for each element,
     std::vector<std::int64_t> index;  ///< the element of it; empty: the same
     std::vector<Step> steps;
-    Location where;                   ///< the layer that made it
+    Location where;  ///< the layer that made it
 };
 
 /// A core tensor and what its numbers stand for: real = scale * value + offset, per element.

@@ -142,11 +142,21 @@ std::vector<Tensor> binary_reference(const Node&, std::span<const Tensor* const>
     return {out};
 }
 
-double plus(double a, double b) { return a + b; }
-double minus(double a, double b) { return a - b; }
-double times(double a, double b) { return a * b; }
-double larger(double a, double b) { return a < b ? b : a; }
-double smaller(double a, double b) { return b < a ? b : a; }
+double plus(double a, double b) {
+    return a + b;
+}
+double minus(double a, double b) {
+    return a - b;
+}
+double times(double a, double b) {
+    return a * b;
+}
+double larger(double a, double b) {
+    return a < b ? b : a;
+}
+double smaller(double a, double b) {
+    return b < a ? b : a;
+}
 
 using network::field_table;
 using network::NoFields;
@@ -154,57 +164,95 @@ using network::NoFields;
 }  // namespace
 
 const network::Operator affine_operator = {
-    .name = "affine", .formula = "y = (multiplier * x + addend) on integers, at frac",
-    .fields = &field_table<AffineFields>, .infer = &infer_map,
-    .element = &affine, .element_key = &affine_key};
+    .name = "affine",
+    .formula = "y = (multiplier * x + addend) on integers, at frac",
+    .fields = &field_table<AffineFields>,
+    .infer = &infer_map,
+    .element = &affine,
+    .element_key = &affine_key};
 const network::Operator quantize_operator = {
-    .name = "quantize", .formula = "y = x rounded to the type's grid, then brought into its range",
-    .fields = &field_table<QuantizeFields>, .infer = &infer_map,
-    .element = &quantize, .element_key = &quantize_key};
-const network::Operator clamp_operator = {
-    .name = "clamp", .formula = "y = max(low, min(high, x)) on integers",
-    .fields = &field_table<ClampFields>, .infer = &infer_map,
-    .element = &clamp, .element_key = &clamp_key};
+    .name = "quantize",
+    .formula = "y = x rounded to the type's grid, then brought into its range",
+    .fields = &field_table<QuantizeFields>,
+    .infer = &infer_map,
+    .element = &quantize,
+    .element_key = &quantize_key};
+const network::Operator clamp_operator = {.name = "clamp",
+                                          .formula = "y = max(low, min(high, x)) on integers",
+                                          .fields = &field_table<ClampFields>,
+                                          .infer = &infer_map,
+                                          .element = &clamp,
+                                          .element_key = &clamp_key};
 const network::Operator leaky_operator = {
-    .name = "leaky", .formula = "y = x * (x < 0 ? negative : positive) on integers, at frac",
-    .fields = &field_table<LeakyFields>, .infer = &infer_map,
-    .element = &leaky, .element_key = &leaky_key};
-const network::Operator absolute_operator = {
-    .name = "absolute", .formula = "y = |x|",
-    .fields = &field_table<NoFields>, .infer = &infer_map, .element = &absolute};
+    .name = "leaky",
+    .formula = "y = x * (x < 0 ? negative : positive) on integers, at frac",
+    .fields = &field_table<LeakyFields>,
+    .infer = &infer_map,
+    .element = &leaky,
+    .element_key = &leaky_key};
+const network::Operator absolute_operator = {.name = "absolute",
+                                             .formula = "y = |x|",
+                                             .fields = &field_table<NoFields>,
+                                             .infer = &infer_map,
+                                             .element = &absolute};
 const network::Operator thresholds_operator = {
-    .name = "thresholds", .formula = "y = base + step * (number of thresholds t with x >= t)",
-    .fields = &field_table<ThresholdFields>, .infer = &infer_map,
-    .element = &thresholds, .element_key = &thresholds_key};
-const network::Operator table_operator = {
-    .name = "table", .formula = "y = words[x - low]",
-    .fields = &field_table<TableFields>, .infer = &infer_map,
-    .element = &table, .element_key = &table_key};
+    .name = "thresholds",
+    .formula = "y = base + step * (number of thresholds t with x >= t)",
+    .fields = &field_table<ThresholdFields>,
+    .infer = &infer_map,
+    .element = &thresholds,
+    .element_key = &thresholds_key};
+const network::Operator table_operator = {.name = "table",
+                                          .formula = "y = words[x - low]",
+                                          .fields = &field_table<TableFields>,
+                                          .infer = &infer_map,
+                                          .element = &table,
+                                          .element_key = &table_key};
 
-const network::Operator add_operator = {
-    .name = "add", .formula = "y = a + b", .min_inputs = 2, .max_inputs = 2,
-    .fields = &field_table<NoFields>, .infer = &infer_binary,
-    .reference = &binary_reference<&plus>, .lower = &lower_add,
-    .element = &binary<&fixed::Builder::add>};
-const network::Operator subtract_operator = {
-    .name = "subtract", .formula = "y = a - b", .min_inputs = 2, .max_inputs = 2,
-    .fields = &field_table<NoFields>, .infer = &infer_binary,
-    .reference = &binary_reference<&minus>, .lower = &lower_subtract,
-    .element = &binary<&fixed::Builder::sub>};
-const network::Operator multiply_operator = {
-    .name = "multiply", .formula = "y = a * b", .min_inputs = 2, .max_inputs = 2,
-    .fields = &field_table<NoFields>, .infer = &infer_binary,
-    .reference = &binary_reference<&times>, .lower = &lower_multiply,
-    .element = &binary<&fixed::Builder::mul>};
-const network::Operator maximum_operator = {
-    .name = "maximum", .formula = "y = max(a, b)", .min_inputs = 2, .max_inputs = 2,
-    .fields = &field_table<NoFields>, .infer = &infer_binary,
-    .reference = &binary_reference<&larger>, .lower = &lower_maximum,
-    .element = &binary<&fixed::Builder::max>};
-const network::Operator minimum_operator = {
-    .name = "minimum", .formula = "y = min(a, b)", .min_inputs = 2, .max_inputs = 2,
-    .fields = &field_table<NoFields>, .infer = &infer_binary,
-    .reference = &binary_reference<&smaller>, .lower = &lower_minimum,
-    .element = &binary<&fixed::Builder::min>};
+const network::Operator add_operator = {.name = "add",
+                                        .formula = "y = a + b",
+                                        .min_inputs = 2,
+                                        .max_inputs = 2,
+                                        .fields = &field_table<NoFields>,
+                                        .infer = &infer_binary,
+                                        .reference = &binary_reference<&plus>,
+                                        .lower = &lower_add,
+                                        .element = &binary<&fixed::Builder::add>};
+const network::Operator subtract_operator = {.name = "subtract",
+                                             .formula = "y = a - b",
+                                             .min_inputs = 2,
+                                             .max_inputs = 2,
+                                             .fields = &field_table<NoFields>,
+                                             .infer = &infer_binary,
+                                             .reference = &binary_reference<&minus>,
+                                             .lower = &lower_subtract,
+                                             .element = &binary<&fixed::Builder::sub>};
+const network::Operator multiply_operator = {.name = "multiply",
+                                             .formula = "y = a * b",
+                                             .min_inputs = 2,
+                                             .max_inputs = 2,
+                                             .fields = &field_table<NoFields>,
+                                             .infer = &infer_binary,
+                                             .reference = &binary_reference<&times>,
+                                             .lower = &lower_multiply,
+                                             .element = &binary<&fixed::Builder::mul>};
+const network::Operator maximum_operator = {.name = "maximum",
+                                            .formula = "y = max(a, b)",
+                                            .min_inputs = 2,
+                                            .max_inputs = 2,
+                                            .fields = &field_table<NoFields>,
+                                            .infer = &infer_binary,
+                                            .reference = &binary_reference<&larger>,
+                                            .lower = &lower_maximum,
+                                            .element = &binary<&fixed::Builder::max>};
+const network::Operator minimum_operator = {.name = "minimum",
+                                            .formula = "y = min(a, b)",
+                                            .min_inputs = 2,
+                                            .max_inputs = 2,
+                                            .fields = &field_table<NoFields>,
+                                            .infer = &infer_binary,
+                                            .reference = &binary_reference<&smaller>,
+                                            .lower = &lower_minimum,
+                                            .element = &binary<&fixed::Builder::min>};
 
 }  // namespace gatewright::operators

@@ -41,7 +41,8 @@ struct ClampFields {
 
     bool operator==(const ClampFields&) const = default;
     static constexpr auto fields() {
-        return std::tuple{network::Field{"range", &ClampFields::range, "lowest and highest integer"}};
+        return std::tuple{
+            network::Field{"range", &ClampFields::range, "lowest and highest integer"}};
     }
 };
 
@@ -53,10 +54,9 @@ struct LeakyFields {
 
     bool operator==(const LeakyFields&) const = default;
     static constexpr auto fields() {
-        return std::tuple{
-            network::Field{"negative", &LeakyFields::negative, "factor below zero"},
-            network::Field{"positive", &LeakyFields::positive, "factor from zero on"},
-            network::Field{"frac", &LeakyFields::frac, "binary point of y"}};
+        return std::tuple{network::Field{"negative", &LeakyFields::negative, "factor below zero"},
+                          network::Field{"positive", &LeakyFields::positive, "factor from zero on"},
+                          network::Field{"frac", &LeakyFields::frac, "binary point of y"}};
     }
 };
 

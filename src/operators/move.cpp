@@ -255,11 +255,11 @@ Shape window_shape(const Node& node, Types inputs) {
     for (std::size_t i = 0; i < rank; ++i) {
         const std::int64_t extent = window_extent(f, i, x[i + 1]);
         if (f.kernel[i] < 1 || f.strides[i] < 1 || f.dilations[i] < 1 || extent < 1) {
-            refuse(node, fmt::format("a kernel of {} with strides {}, dilations {} and padding {}, "
-                                     "{} leaves nothing of shape {}",
-                                     to_string(f.kernel), to_string(f.strides),
-                                     to_string(f.dilations), to_string(f.before),
-                                     to_string(f.after), to_string(x)));
+            refuse(node,
+                   fmt::format("a kernel of {} with strides {}, dilations {} and padding {}, "
+                               "{} leaves nothing of shape {}",
+                               to_string(f.kernel), to_string(f.strides), to_string(f.dilations),
+                               to_string(f.before), to_string(f.after), to_string(x)));
         }
         shape.push_back(extent);
         patch *= f.kernel[i];

@@ -59,9 +59,10 @@ struct PadFields {
     std::string mode = "zero";
     bool operator==(const PadFields&) const = default;
     static constexpr auto fields() {
-        return std::tuple{network::Field{"before", &PadFields::before, "positions before each axis"},
-                          network::Field{"after", &PadFields::after, "positions behind each axis"},
-                          network::Field{"mode", &PadFields::mode, "zero, edge or reflect"}};
+        return std::tuple{
+            network::Field{"before", &PadFields::before, "positions before each axis"},
+            network::Field{"after", &PadFields::after, "positions behind each axis"},
+            network::Field{"mode", &PadFields::mode, "zero, edge or reflect"}};
     }
 };
 
@@ -71,14 +72,15 @@ struct IndexFields {
     IntTensor index;
     bool operator==(const IndexFields&) const = default;
     static constexpr auto fields() {
-        return std::tuple{network::Field{"shape", &IndexFields::shape, "shape of y"},
-                          network::Field{"index", &IndexFields::index, "element of x, per element"}};
+        return std::tuple{
+            network::Field{"shape", &IndexFields::shape, "shape of y"},
+            network::Field{"index", &IndexFields::index, "element of x, per element"}};
     }
 };
 
-/// Sliding patches of x[C, spatial...]: y[spatial'..., C * K] with K the kernel's positions, channel
-/// outermost. Positions outside x are zero, or, with `clip`, the nearest position of the same patch
-/// that lies inside (for maxima, which they do not change).
+/// Sliding patches of x[C, spatial...]: y[spatial'..., C * K] with K the kernel's positions,
+/// channel outermost. Positions outside x are zero, or, with `clip`, the nearest position of the
+/// same patch that lies inside (for maxima, which they do not change).
 struct WindowFields {
     Shape kernel;
     Shape strides;

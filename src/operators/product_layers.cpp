@@ -28,8 +28,8 @@ using Tensors = std::span<const Tensor* const>;
 /// a[..., M, K] * b[..., K, N], or a vector at either side, as NumPy's matmul.
 Shape matmul_shape(const Node& node, const Shape& a, const Shape& b) {
     const auto misfit = [&] {
-        refuse(node, fmt::format("shapes {} and {} have no matrix product", to_string(a),
-                                 to_string(b)));
+        refuse(node,
+               fmt::format("shapes {} and {} have no matrix product", to_string(a), to_string(b)));
     };
     if (a.empty() || b.empty()) {
         misfit();
@@ -227,8 +227,7 @@ std::vector<Tensor> conv_reference(const Node& node, Tensors inputs) {
     for (std::int64_t o = 0; o < channels; ++o) {
         const double* weights = w.values.data() + o * length;
         for (std::int64_t p = 0; p < positions; ++p) {
-            const double* patch =
-                patches.values.data() + (p * f.groups + o / per_group) * length;
+            const double* patch = patches.values.data() + (p * f.groups + o / per_group) * length;
             double sum = inputs.size() == 3 ? inputs[2]->values[static_cast<std::size_t>(o)] : 0;
             for (std::int64_t k = 0; k < length; ++k) {
                 sum += patch[k] * weights[k];

@@ -1,5 +1,5 @@
-// Lowering of quantisers: Lowering::quantize finds the integer step function of each element's chain
-// and gives the tensor the cheapest form that all of its elements have.
+// Lowering of quantisers: Lowering::quantize finds the integer step function of each element's
+// chain and gives the tensor the cheapest form that all of its elements have.
 
 #include <algorithm>
 #include <functional>
@@ -19,9 +19,9 @@ namespace {
 using network::Attributes;
 using network::Format;
 
-constexpr std::int64_t most_levels = 4096;         ///< listed one by one
+constexpr std::int64_t most_levels = 4096;  ///< listed one by one
 constexpr std::int64_t most_table_words = 1 << 16;
-constexpr std::int64_t few_words = 1 << 8;         ///< a table this small is always considered
+constexpr std::int64_t few_words = 1 << 8;  ///< a table this small is always considered
 
 /// Elements that share base format and parameters.
 struct Groups {
@@ -80,8 +80,7 @@ PerElement<T> spread(const Groups& groups, const Shape& shape,
     for (std::size_t axis = shape.size(); axis-- > 0;) {
         bool fits = true;
         for (std::size_t e = 0; e < groups.group_of.size() && fits; ++e) {
-            const auto position =
-                (static_cast<std::int64_t>(e) / inner) % shape[axis] * inner;
+            const auto position = (static_cast<std::int64_t>(e) / inner) % shape[axis] * inner;
             fits = groups.group_of[e] == groups.group_of[static_cast<std::size_t>(position)];
         }
         if (fits) {
@@ -128,7 +127,6 @@ bool same_rounding(const std::vector<Forms>& forms) {
                f.affine->overflow == forms.front().affine->overflow;
     });
 }
-
 
 }  // namespace
 
@@ -234,7 +232,8 @@ RealTensor Lowering::quantize(const RealTensor& x, const Step& quantiser) {
         }
         all_affine = same_rounding(forms);
     }
-    if (!all_affine && (!all_thresholds || threshold_cost > 200.0 * static_cast<double>(groups.first.size()))) {
+    if (!all_affine &&
+        (!all_thresholds || threshold_cost > 200.0 * static_cast<double>(groups.first.size()))) {
         // A bent line (leaky ReLU, absolute value) is computed as such before it is rounded.
         std::size_t bent = 0;
         bool piecewise = true;
@@ -263,13 +262,13 @@ RealTensor Lowering::quantize(const RealTensor& x, const Step& quantiser) {
             all_words = all_words && forms[g].words;
         }
         if (!all_words) {
-            refuse(Code::function_too_wide,
-                   fmt::format("its function of a value of type {} would need a table of more than "
-                               "{} words",
-                               to_string(type.fixed->at(groups.first.front()).type),
-                               most_table_words),
-                   "Quantise the value before this function to 16 bits or fewer (in the model, or "
-                   "with `result:` in the configuration).");
+            refuse(
+                Code::function_too_wide,
+                fmt::format("its function of a value of type {} would need a table of more than "
+                            "{} words",
+                            to_string(type.fixed->at(groups.first.front()).type), most_table_words),
+                "Quantise the value before this function to 16 bits or fewer (in the model, or "
+                "with `result:` in the configuration).");
         }
     }
     Linear out;
@@ -298,11 +297,10 @@ RealTensor Lowering::quantize(const RealTensor& x, const Step& quantiser) {
         all_affine && !use_words && (!all_thresholds || affine_cost <= threshold_cost);
     if (use_words) {
         TableFields fields;
-        fields.low = spread<Int128>(groups, x.shape, [&](std::size_t g) {
-            return functions_of_group[g].domain.low;
-        });
-        fields.words = spread<std::vector<Int128>>(
-            groups, x.shape, [&](std::size_t g) { return *forms[g].words; });
+        fields.low = spread<Int128>(
+            groups, x.shape, [&](std::size_t g) { return functions_of_group[g].domain.low; });
+        fields.words = spread<std::vector<Int128>>(groups, x.shape,
+                                                   [&](std::size_t g) { return *forms[g].words; });
         fields.frac = frac;
         out.value = core(table_operator, Attributes::of(std::move(fields)), {x.value});
         return real(out);
@@ -313,8 +311,9 @@ RealTensor Lowering::quantize(const RealTensor& x, const Step& quantiser) {
             groups, x.shape, [&](std::size_t g) { return forms[g].thresholds->thresholds; });
         fields.base = spread<Int128>(groups, x.shape,
                                      [&](std::size_t g) { return forms[g].thresholds->base; });
-        fields.step = spread<std::int64_t>(
-            groups, x.shape, [&](std::size_t g) { return std::int64_t{forms[g].thresholds->step}; });
+        fields.step = spread<std::int64_t>(groups, x.shape, [&](std::size_t g) {
+            return std::int64_t{forms[g].thresholds->step};
+        });
         fields.frac = frac;
         out.value = core(thresholds_operator, Attributes::of(std::move(fields)), {x.value});
         return real(out);
@@ -334,14 +333,13 @@ RealTensor Lowering::quantize(const RealTensor& x, const Step& quantiser) {
         spread<Interval>(groups, x.shape, [&](std::size_t g) { return forms[g].affine->range; });
     QuantizeFields rounding;
     rounding.rounding = forms.front().affine->rounding;
-    rounding.overflow = forms.front().affine->overflow == Overflow::wrap ? Overflow::wrap
-                                                                         : Overflow::saturate;
+    rounding.overflow =
+        forms.front().affine->overflow == Overflow::wrap ? Overflow::wrap : Overflow::saturate;
     rounding.type = combine<FixedType>(
-        count,
-        [](const Interval& r, std::int64_t f) { return type_for(r, static_cast<int>(f)); }, range,
-        frac);
-    const PerElement<Interval> whole = combine<Interval>(
-        count, [](const FixedType& t) { return t.range(); }, rounding.type);
+        count, [](const Interval& r, std::int64_t f) { return type_for(r, static_cast<int>(f)); },
+        range, frac);
+    const PerElement<Interval> whole =
+        combine<Interval>(count, [](const FixedType& t) { return t.range(); }, rounding.type);
     value = core(quantize_operator, Attributes::of(std::move(rounding)), {value});
     if (!(whole == range)) {
         value = core(clamp_operator, Attributes::of(ClampFields{range}), {value});

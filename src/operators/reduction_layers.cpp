@@ -119,9 +119,8 @@ std::vector<Tensor> reduce_reference(const Node& node, Tensors inputs) {
     Tensor y{reduced_shape(x.shape, f.axes, f.keep), {}};
     const auto rows = static_cast<std::size_t>(element_count(y.shape));
     std::vector<std::vector<double>> members(rows);
-    for_each_in_rows(x.shape, f.axes, [&](std::size_t row, std::size_t e) {
-        members[row].push_back(x.values[e]);
-    });
+    for_each_in_rows(x.shape, f.axes,
+                     [&](std::size_t row, std::size_t e) { members[row].push_back(x.values[e]); });
     for (const std::vector<double>& row : members) {
         double value = 0;
         if (f.kind == "max") {
@@ -178,12 +177,10 @@ std::vector<std::int64_t> counted(const PoolFields& f, const Shape& x, const Sha
     for (std::int64_t p = 0; p < count; ++p) {
         std::int64_t product = 1;
         for (std::size_t i = 0; i < positions.size(); ++i) {
-            const std::int64_t first =
-                (p / strides[i]) % positions[i] * f.strides[i] - f.before[i];
+            const std::int64_t first = (p / strides[i]) % positions[i] * f.strides[i] - f.before[i];
             const std::int64_t low = f.count_padding ? -f.before[i] : 0;
             const std::int64_t uncounted = f.uncounted.empty() ? 0 : f.uncounted[i];
-            const std::int64_t high =
-                x[i + 1] + (f.count_padding ? f.after[i] - uncounted : 0);
+            const std::int64_t high = x[i + 1] + (f.count_padding ? f.after[i] - uncounted : 0);
             std::int64_t inside = 0;
             for (std::int64_t k = 0; k < f.kernel[i]; ++k) {
                 const std::int64_t at = first + k * f.dilations[i];
@@ -212,11 +209,10 @@ std::vector<Tensor> pool_reference(const Node& node, Tensors inputs) {
     for (std::int64_t c = 0; c < channels; ++c) {
         for (std::int64_t p = 0; p < positions; ++p) {
             const double* patch = patches.values.data() + (p * channels + c) * length;
-            y.values.push_back(
-                f.kind == "max"
-                    ? *std::max_element(patch, patch + length)
-                    : std::accumulate(patch, patch + length, 0.0) /
-                          static_cast<double>(counts[static_cast<std::size_t>(p)]));
+            y.values.push_back(f.kind == "max"
+                                   ? *std::max_element(patch, patch + length)
+                                   : std::accumulate(patch, patch + length, 0.0) /
+                                         static_cast<double>(counts[static_cast<std::size_t>(p)]));
         }
     }
     return {y};
@@ -270,9 +266,8 @@ std::vector<Tensor> argmax_reference(const Node& node, Tensors inputs) {
     const Tensor& x = *inputs[0];
     Tensor y{reduced_shape(x.shape, {f.axis}, f.keep), {}};
     std::vector<std::vector<double>> members(static_cast<std::size_t>(element_count(y.shape)));
-    for_each_in_rows(x.shape, {f.axis}, [&](std::size_t row, std::size_t e) {
-        members[row].push_back(x.values[e]);
-    });
+    for_each_in_rows(x.shape, {f.axis},
+                     [&](std::size_t row, std::size_t e) { members[row].push_back(x.values[e]); });
     for (const std::vector<double>& row : members) {
         std::size_t best = 0;
         for (std::size_t i = 1; i < row.size(); ++i) {
@@ -307,8 +302,8 @@ void lower_argmax(Lowering& lowering, const Node& node) {
     const Linear x = lowering.common({rows}, true).front();
     Linear out;
     out.where = lowering.where();
-    out.value = lowering.core(row_argmax_operator,
-                              Attributes::of(ArgmaxFields{f.smallest, f.last}), {x.value});
+    out.value = lowering.core(row_argmax_operator, Attributes::of(ArgmaxFields{f.smallest, f.last}),
+                              {x.value});
     out.shape = lowering.type(out.value).shape;
     lowering.set(lowering.reshape(lowering.real(out), node.types.front().shape));
 }
@@ -360,8 +355,8 @@ void lower_top_k(Lowering& lowering, const Node& node) {
     const RealTensor& input = lowering.input(node, 0);
     const RealTensor rows = rows_of(lowering, input, {f.axis});
     const Linear x = lowering.common({rows}, true).front();
-    const Value value = lowering.core(row_top_k_operator,
-                                      Attributes::of(TopKFields{f.k, f.smallest}), {x.value});
+    const Value value =
+        lowering.core(row_top_k_operator, Attributes::of(TopKFields{f.k, f.smallest}), {x.value});
     const Shape back = inverse(axes_last(input.shape.size(), {f.axis}));
     Linear out;
     out.where = lowering.where();

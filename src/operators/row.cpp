@@ -21,7 +21,9 @@ std::vector<TensorType> infer_reduction(const Node& node, std::span<const Tensor
     return infer_row(node, inputs, {without_last(inputs[0].shape)});
 }
 
-Rows sum(fixed::Builder& builder, const Node&, FixedSpan x) { return {{builder.sum(x)}}; }
+Rows sum(fixed::Builder& builder, const Node&, FixedSpan x) {
+    return {{builder.sum(x)}};
+}
 
 /// Joins neighbours pairwise until one is left: a tree of least depth.
 template <class T, class F>
@@ -65,8 +67,8 @@ Rows argmax(fixed::Builder& builder, const Node& node, FixedSpan x) {
         const auto less = [&](const Fixed& p, const Fixed& q) {
             return f.smallest ? builder.less(q, p) : builder.less(p, q);
         };
-        const Fixed wins = f.last ? builder.logical_not(less(b.value, a.value))
-                                  : less(a.value, b.value);
+        const Fixed wins =
+            f.last ? builder.logical_not(less(b.value, a.value)) : less(a.value, b.value);
         return Ranked{f.smallest ? builder.min(a.value, b.value) : builder.max(a.value, b.value),
                       builder.select(wins, b.position, a.position)};
     });
@@ -95,8 +97,8 @@ Rows top_k(fixed::Builder& builder, const Node& node, FixedSpan x) {
     const auto exchange = [&](std::size_t i, std::size_t j) {
         Ranked& a = items[i];
         Ranked& b = items[j];
-        const Fixed ahead = f.smallest ? builder.less(b.value, a.value)
-                                       : builder.less(a.value, b.value);
+        const Fixed ahead =
+            f.smallest ? builder.less(b.value, a.value) : builder.less(a.value, b.value);
         const Fixed tie = builder.equal(a.value, b.value);
         const Fixed behind = builder.less(b.position, a.position);
         const Fixed swap = builder.max(ahead, builder.mul(tie, behind));

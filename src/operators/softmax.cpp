@@ -1,5 +1,5 @@
-// Softmax: on real numbers, as the last step of a decoding, and, before a quantiser, as a program of
-// tables, an exact sum and a product, with a bound of its error.
+// Softmax: on real numbers, as the last step of a decoding, and, before a quantiser, as a program
+// of tables, an exact sum and a product, with a bound of its error.
 
 #include <fmt/format.h>
 
@@ -29,9 +29,9 @@ Step softmax_step(const SoftmaxFields& f) {
 std::vector<TensorType> infer_softmax(const Node& node, Types inputs) {
     const std::int64_t axis = node.fields<SoftmaxFields>().axis;
     if (axis < 0 || axis >= static_cast<std::int64_t>(inputs[0].shape.size())) {
-        throw Failure(Code::operator_inputs, node.where,
-                      fmt::format("there is no axis {} in shape {}", axis,
-                                  to_string(inputs[0].shape)));
+        throw Failure(
+            Code::operator_inputs, node.where,
+            fmt::format("there is no axis {} in shape {}", axis, to_string(inputs[0].shape)));
     }
     return {{inputs[0].shape, std::nullopt}};
 }
@@ -44,15 +44,17 @@ std::vector<Tensor> softmax_reference(const Node& node, Tensors inputs) {
 }
 
 void lower_softmax(Lowering& lowering, const Node& node) {
-    lowering.set(lowering.step(lowering.input(node, 0),
-                               softmax_step(node.fields<SoftmaxFields>())));
+    lowering.set(
+        lowering.step(lowering.input(node, 0), softmax_step(node.fields<SoftmaxFields>())));
 }
 
 Step quantiser(int frac, std::int64_t low, std::int64_t high) {
     return make_step("quantize", {power_of_two(-frac), Rational(0), Rational(low), Rational(high)});
 }
 
-int bits_of(std::int64_t value) { return bit_length(static_cast<UInt128>(value)); }
+int bits_of(std::int64_t value) {
+    return bit_length(static_cast<UInt128>(value));
+}
 
 }  // namespace
 
@@ -126,19 +128,18 @@ RealTensor quantized_softmax(Lowering& lowering, const RealTensor& x, const Step
     const double exp_error = std::ldexp(1.0, -(frac + 1));
     const double sum_error = static_cast<double>(classes) * exp_error +
                              (sum_frac < frac ? std::ldexp(1.0, -(sum_frac + 1)) : 0.0);
-    const double bound = exp_error + (sum_error + std::ldexp(1.0, -(frac + 1))) +
-                         to_double(smallest) / 2;
+    const double bound =
+        exp_error + (sum_error + std::ldexp(1.0, -(frac + 1))) + to_double(smallest) / 2;
     lowering.approximation(
         fmt::format("softmax from tables of exp and 1/x with {} fractional bits", frac), bound);
     return lowering.step(lowering.transpose(lowering.real(product), back), result);
 }
 
-const network::Operator softmax_operator = {
-    .name = "softmax",
-    .formula = "y = exp(x) / sum of exp(x) along an axis",
-    .fields = &field_table<SoftmaxFields>,
-    .infer = &infer_softmax,
-    .reference = &softmax_reference,
-    .lower = &lower_softmax};
+const network::Operator softmax_operator = {.name = "softmax",
+                                            .formula = "y = exp(x) / sum of exp(x) along an axis",
+                                            .fields = &field_table<SoftmaxFields>,
+                                            .infer = &infer_softmax,
+                                            .reference = &softmax_reference,
+                                            .lower = &lower_softmax};
 
 }  // namespace gatewright::operators

@@ -7,9 +7,13 @@ namespace gatewright::operators {
 
 namespace {
 
-BigInt integer_of(const Rational& value) { return boost::multiprecision::numerator(value); }
+BigInt integer_of(const Rational& value) {
+    return boost::multiprecision::numerator(value);
+}
 
-bool is_integer(const Rational& value) { return boost::multiprecision::denominator(value) == 1; }
+bool is_integer(const Rational& value) {
+    return boost::multiprecision::denominator(value) == 1;
+}
 
 /// A chain of affine, maximum and minimum steps as clamp(a n + b, low, high), in levels.
 struct ClampedLine {
@@ -39,7 +43,9 @@ std::optional<ClampedLine> clamped_line(const StepFunction& f) {
         } else if (is(step, "maximum") || is(step, "minimum")) {
             const Rational& c = step.parameters[0].at(f.element);
             const bool maximum = is(step, "maximum");
-            const auto clip = [&](const Rational& v) { return maximum ? std::max(v, c) : std::min(v, c); };
+            const auto clip = [&](const Rational& v) {
+                return maximum ? std::max(v, c) : std::min(v, c);
+            };
             line.low = line.low ? std::optional(clip(*line.low))
                                 : (maximum ? std::optional(c) : std::nullopt);
             line.high = line.high ? std::optional(clip(*line.high))
@@ -72,7 +78,9 @@ Interval clamped_range(const StepFunction& f, const ClampedLine& line) {
     return {*to_int128(low), *to_int128(std::max(low, high))};
 }
 
-int width_of(Int128 value) { return width_for({std::min<Int128>(value, 0), std::max<Int128>(value, 0)}); }
+int width_of(Int128 value) {
+    return width_for({std::min<Int128>(value, 0), std::max<Int128>(value, 0)});
+}
 
 int signed_digits(Int128 value) {
     // The non-adjacent form has a digit wherever 3v and v differ.
@@ -172,10 +180,10 @@ std::optional<AffineForm> dyadic_affine(const StepFunction& f, const ClampedLine
         } else if (rounding == Rounding::ceil) {
             // ceil(x) = floor(x + 1 - 1/grid) on the grid above the line.
             form = bounded(p, ceil(Rational(line.b * grid)) + integer_of(grid) - 1, k, f.domain);
-        } else if (rounding == Rounding::half_up || (no_ties && (rounding == Rounding::half_down ||
-                                                                 rounding == Rounding::half_even ||
-                                                                 rounding == Rounding::half_away ||
-                                                                 rounding == Rounding::half_zero))) {
+        } else if (rounding == Rounding::half_up ||
+                   (no_ties &&
+                    (rounding == Rounding::half_down || rounding == Rounding::half_even ||
+                     rounding == Rounding::half_away || rounding == Rounding::half_zero))) {
             form = bounded(p, floor(Rational((line.b + half) * grid)), k, f.domain);
         }
         if (form) {
@@ -296,8 +304,8 @@ std::optional<ThresholdForm> threshold_form(const StepFunction& f, std::int64_t 
     for (Int128 i = 1; i <= levels; ++i) {
         const Int128 level = form.base + i * sign;
         if (line) {
-            form.thresholds.push_back(*to_int128(line_threshold(
-                *line, f.quantiser->rounding, to_bigint(level) + zero_point, sign)));
+            form.thresholds.push_back(*to_int128(
+                line_threshold(*line, f.quantiser->rounding, to_bigint(level) + zero_point, sign)));
             continue;
         }
         const auto past = [&](Int128 n) {
@@ -331,8 +339,8 @@ std::optional<AffineForm> fit_affine(const ThresholdForm& form) {
         return std::nullopt;
     }
     const Int128 run = form.thresholds.back() - form.thresholds.front();
-    const int spare = 110 - std::max(width_of(form.thresholds.front()),
-                                     width_of(form.thresholds.back()));
+    const int spare =
+        110 - std::max(width_of(form.thresholds.front()), width_of(form.thresholds.back()));
     for (int shift = 0; shift < std::min(spare, 60); ++shift) {
         // Slopes between those of the two extreme chords are tried around the middle one.
         const Int128 rise = ((levels - 1) << shift);
@@ -348,9 +356,8 @@ std::optional<AffineForm> fit_affine(const ThresholdForm& form) {
             bool possible = true;
             for (std::size_t i = 0; i < form.thresholds.size() && possible; ++i) {
                 const auto index = static_cast<Int128>(i) + 1;
-                const Int128 edge =
-                    (form.step > 0 ? form.base + index : form.base - index + 1) *
-                    (static_cast<Int128>(1) << shift);
+                const Int128 edge = (form.step > 0 ? form.base + index : form.base - index + 1) *
+                                    (static_cast<Int128>(1) << shift);
                 const Int128 t = form.thresholds[i];
                 const Int128 inside = form.step > 0 ? t : t - 1;   // value >= edge here
                 const Int128 outside = form.step > 0 ? t - 1 : t;  // value < edge here
@@ -361,8 +368,7 @@ std::optional<AffineForm> fit_affine(const ThresholdForm& form) {
                 any = true;
                 possible = low <= high;
             }
-            if (possible &&
-                (!best || signed_digits(m) < signed_digits(best->multiplier))) {
+            if (possible && (!best || signed_digits(m) < signed_digits(best->multiplier))) {
                 best = out;
                 best->multiplier = m;
                 best->addend = roundest(low, high);
@@ -420,7 +426,8 @@ std::optional<std::vector<Int128>> table_form(const StepFunction& f, std::int64_
 
 double cost(const AffineForm& form, const Interval& domain) {
     const int product = width_for(domain) + width_of(form.multiplier);
-    const int additions = std::max(0, signed_digits(form.multiplier) - 1) + (form.addend != 0 ? 1 : 0);
+    const int additions =
+        std::max(0, signed_digits(form.multiplier) - 1) + (form.addend != 0 ? 1 : 0);
     const int result = width_for(form.range);
     const int clamped = std::max(0, product - form.shift - result);
     return additions * product + (clamped > 0 ? result + clamped / 3.0 : 0) +

@@ -16,10 +16,10 @@ namespace gatewright::operators {
 /// quantiser. All elements of a tensor with equal parameters share one.
 struct StepFunction {
     Interval domain;
-    Rational unit;                    ///< of n
-    std::span<const Step> steps;      ///< before the quantiser
+    Rational unit;                ///< of n
+    std::span<const Step> steps;  ///< before the quantiser
     const Step* quantiser = nullptr;
-    std::int64_t element = 0;         ///< whose parameters apply
+    std::int64_t element = 0;  ///< whose parameters apply
 
     /// The integer of y, exactly (quantize_integer of the chain).
     Int128 at(Int128 n) const;

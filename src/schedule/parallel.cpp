@@ -93,11 +93,9 @@ class Unroller {
 
     void unroll_row(NodeId id, const network::Node& node) {
         const std::vector<Fixed>& x = values_.at(node.inputs[0]);
-        const auto length =
-            static_cast<std::size_t>(network_.type(node.inputs[0]).shape.back());
+        const auto length = static_cast<std::size_t>(network_.type(node.inputs[0]).shape.back());
         for (std::size_t first = 0; first < x.size(); first += length) {
-            const auto rows =
-                node.op->row(builder_, node, std::span(x).subspan(first, length));
+            const auto rows = node.op->row(builder_, node, std::span(x).subspan(first, length));
             for (std::uint32_t i = 0; i < rows.size(); ++i) {
                 auto& values = values_[{id, i}];
                 values.insert(values.end(), rows[i].begin(), rows[i].end());
@@ -147,8 +145,7 @@ class Unroller {
                 add_up(contraction, std::span(x).subspan(r * length, length));
             for (std::size_t o = 0; o < row.size(); ++o) {
                 // The matrix works on integers; the binary point comes back here.
-                values.push_back(
-                    builder_.scale(row[o], -forms.forms[f].outputs[o].type.frac));
+                values.push_back(builder_.scale(row[o], -forms.forms[f].outputs[o].type.frac));
             }
         }
         values_[{id, 0}] = std::move(values);
@@ -205,12 +202,14 @@ class Unroller {
         for (std::size_t i = 0; i < process.inputs.size(); ++i) {
             const design::Port& port = process.inputs[i];
             design.inputs.push_back({port.name, port.lanes, 1, {}});
-            design.channels.push_back({{-1, static_cast<int>(i)}, {0, static_cast<int>(i)}, port.lanes, 0});
+            design.channels.push_back(
+                {{-1, static_cast<int>(i)}, {0, static_cast<int>(i)}, port.lanes, 0});
         }
         for (std::size_t i = 0; i < process.outputs.size(); ++i) {
             const design::Port& port = process.outputs[i];
             design.outputs.push_back({port.name, port.lanes, 1, {}});
-            design.channels.push_back({{0, static_cast<int>(i)}, {-1, static_cast<int>(i)}, port.lanes, 0});
+            design.channels.push_back(
+                {{0, static_cast<int>(i)}, {-1, static_cast<int>(i)}, port.lanes, 0});
         }
         design.processes.push_back(std::move(process));
     }

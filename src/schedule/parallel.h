@@ -14,7 +14,7 @@ namespace gatewright::schedule {
 /// What one layer became.
 struct LayerFigures {
     std::string layer;
-    std::string type;           ///< the framework's class
+    std::string type;              ///< the framework's class
     std::int64_t operations = 0;   ///< nodes of the bits level, without constants and wiring
     std::int64_t adders = 0;       ///< additions and subtractions
     std::int64_t multipliers = 0;  ///< products of two variables
@@ -28,7 +28,7 @@ struct BuiltContraction {
     linear::Matrix matrix;
     std::vector<Interval> ranges;  ///< of the inputs
     linear::AdderGraph graph;
-    std::int64_t copies = 0;       ///< rows that use it
+    std::int64_t copies = 0;  ///< rows that use it
 };
 
 struct ParallelDesign {

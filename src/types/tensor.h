@@ -7,8 +7,8 @@
 
 namespace gatewright {
 
-/// Constant data of a model: real numbers, row-major. float16/32, bfloat16 and integers up to 53 bits
-/// are exact in a double.
+/// Constant data of a model: real numbers, row-major. float16/32, bfloat16 and integers up to 53
+/// bits are exact in a double.
 struct Tensor {
     Shape shape;
     std::vector<double> values;

@@ -87,9 +87,10 @@ EmittedFile testbench(const Interface& interface) {
         "    integer count, frames_in, frames_out, mismatches, cycle, idle;\n"
         "    integer first_in, first_out, last_out, interval;\n"
         "    reg has_expected, has_outputs, stalls, moves;\n\n";
-    text += fmt::format("    {} dut (\n        .clk(clk),\n        .rst(rst),\n"
-                        "        .in_valid(in_valid),\n        .out_valid(out_valid)",
-                        interface.module);
+    text += fmt::format(
+        "    {} dut (\n        .clk(clk),\n        .rst(rst),\n"
+        "        .in_valid(in_valid),\n        .out_valid(out_valid)",
+        interface.module);
     if (interface.clock_enable) {
         text += ",\n        .clock_enable(clock_enable)";
     }
@@ -130,10 +131,9 @@ EmittedFile testbench(const Interface& interface) {
         "        rst = 1'b0;\n"
         "        while (frames_out < count && idle < limit) begin\n"
         "            // The circuit's outputs belong to the rising edge that has passed.\n";
-    text += interface.clock_enable
-                ? "            moves = !stalls || $random(seed) % 4 != 0;\n"
-                  "            clock_enable = moves;\n"
-                : "            moves = 1'b1;\n";
+    text += interface.clock_enable ? "            moves = !stalls || $random(seed) % 4 != 0;\n"
+                                     "            clock_enable = moves;\n"
+                                   : "            moves = 1'b1;\n";
     text +=
         "            idle = idle + 1;\n"
         "            if (moves && frames_in < count && (!stalls || $random(seed) % 3 != 0)) begin\n"

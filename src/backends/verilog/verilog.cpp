@@ -123,7 +123,8 @@ class Printer {
 
     void print_header() {
         out_ += "// Made by Gatewright. All signals are two's complement or unsigned integers.\n";
-        // Weights of zero leave bits of inputs, and wraps leave high bits of sums, without a reader.
+        // Weights of zero leave bits of inputs, and wraps leave high bits of sums, without a
+        // reader.
         out_ += "/* verilator lint_off UNUSEDSIGNAL */\n";
         out_ += fmt::format("module {} (\n    input wire clk,\n    input wire rst", machine_.name);
         for (std::size_t i = 0; i < machine_.inputs.size(); ++i) {
@@ -293,9 +294,9 @@ class Printer {
         out_ += fmt::format("    reg {}{};\n    always @(*) begin\n        case ({})\n",
                             range_text(width), name, extend(node.operand[0], address));
         for (std::size_t i = 0; i + 1 < table.words.size(); ++i) {
-            out_ += fmt::format("            {}: {} = {};\n",
-                                literal(static_cast<Int128>(i), address), name,
-                                literal(table.words[i], width));
+            out_ +=
+                fmt::format("            {}: {} = {};\n", literal(static_cast<Int128>(i), address),
+                            name, literal(table.words[i], width));
         }
         out_ += fmt::format("            default: {} = {};\n        endcase\n    end\n", name,
                             literal(table.words.back(), width));
@@ -320,12 +321,12 @@ class Printer {
 
     void print_state() {
         const auto enable_of = [&](const Machine::Register& r) {
-            return r.enable < 0
-                       ? std::string()
-                       : extend(step_.outputs[first_next_ + machine_.registers.size() +
-                                              static_cast<std::size_t>(r.enable)]
-                                    .node,
-                                1);
+            return r.enable < 0 ? std::string()
+                                : extend(step_
+                                             .outputs[first_next_ + machine_.registers.size() +
+                                                      static_cast<std::size_t>(r.enable)]
+                                             .node,
+                                         1);
         };
         // Registers with the same reset and enable share one block.
         std::map<std::pair<bool, std::string>, std::string> blocks;
@@ -353,9 +354,10 @@ class Printer {
                     throw std::logic_error("registers with reset share one enable");
                 }
                 reset_done = true;
-                out_ += fmt::format("        if (rst) begin\n{}        end else {}begin\n{}"
-                                    "        end\n",
-                                    resets, guard, text);
+                out_ += fmt::format(
+                    "        if (rst) begin\n{}        end else {}begin\n{}"
+                    "        end\n",
+                    resets, guard, text);
             } else {
                 out_ += fmt::format("        {}begin\n{}        end\n", guard, text);
             }
@@ -388,7 +390,9 @@ bool is_parallel(const design::Design& design) {
 
 }  // namespace
 
-std::string print(const Machine& machine) { return Printer(machine).print(); }
+std::string print(const Machine& machine) {
+    return Printer(machine).print();
+}
 
 Interface interface_of(const design::Design& design, const Options& options) {
     Interface out;

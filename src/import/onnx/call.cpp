@@ -15,7 +15,9 @@ Location Call::where(std::string attribute) const {
     return location_of(importer_.model().file, node_, std::move(attribute));
 }
 
-bool Call::has(std::size_t i) const { return i < node_.inputs.size() && !node_.inputs[i].empty(); }
+bool Call::has(std::size_t i) const {
+    return i < node_.inputs.size() && !node_.inputs[i].empty();
+}
 
 const Operand& Call::operand(std::size_t i) const {
     if (!has(i)) {
@@ -95,7 +97,9 @@ std::optional<std::vector<std::int64_t>> Call::integer_list(const std::string& n
     }
     return attribute<std::vector<std::int64_t>>(*this, name, {});
 }
-void Call::ignore(const std::string& name) { used_.insert(name); }
+void Call::ignore(const std::string& name) {
+    used_.insert(name);
+}
 
 std::vector<std::string> Call::unused_attributes() const {
     std::vector<std::string> out;

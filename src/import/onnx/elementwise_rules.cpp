@@ -38,7 +38,9 @@ void mean(Call& call) {
 }
 
 /// Operators that are one row of the function table.
-void by_name(Call& call, const char* name) { call.set(call.function(name, call.operand(0))); }
+void by_name(Call& call, const char* name) {
+    call.set(call.function(name, call.operand(0)));
+}
 void with_number(Call& call, const char* name, double parameter) {
     call.set(call.function(name, call.operand(0), {Call::number(parameter)}));
 }
@@ -66,8 +68,8 @@ void prelu(Call& call) {
     if (slope.is_constant) {
         slope.constant = call.without_batch(slope.constant, x);
     }
-    call.set(call.elementwise(function_operator, Attributes::of(FunctionFields{"leaky"}),
-                              {x, slope}));
+    call.set(
+        call.elementwise(function_operator, Attributes::of(FunctionFields{"leaky"}), {x, slope}));
 }
 
 Operand clipped(Call& call, Operand x, double low, double high) {
@@ -114,7 +116,8 @@ const RuleRow rows[] = {
     {"Sum", &variadic<&add_operator>},
     {"Mean", &mean},
     {"Pow", &power},
-    {"Neg", [](Call& c) {
+    {"Neg",
+     [](Call& c) {
          c.set(c.function("affine", c.operand(0), {Call::number(-1), Call::number(0)}));
      }},
     {"Abs", [](Call& c) { by_name(c, "absolute"); }},
@@ -151,13 +154,15 @@ const RuleRow rows[] = {
     {"PRelu", &prelu},
     {"Elu", [](Call& c) { with_number(c, "elu", c.real("alpha", 1)); }},
     {"Celu", [](Call& c) { with_number(c, "celu", c.real("alpha", 1)); }},
-    {"Selu", [](Call& c) {
+    {"Selu",
+     [](Call& c) {
          const double alpha = c.real("alpha", static_cast<double>(1.67326319217681884765625F));
          const double gamma = c.real("gamma", static_cast<double>(1.05070102214813232421875F));
          c.set(c.function("selu", c.operand(0), {Call::number(alpha), Call::number(gamma)}));
      }},
     {"ThresholdedRelu", [](Call& c) { with_number(c, "thresholded_relu", c.real("alpha", 1)); }},
-    {"Shrink", [](Call& c) {
+    {"Shrink",
+     [](Call& c) {
          const double lambda = c.real("lambd", 0.5);
          const double bias = c.real("bias", 0);
          c.set(c.function("shrink", c.operand(0), {Call::number(lambda), Call::number(bias)}));
@@ -169,6 +174,8 @@ const RuleRow rows[] = {
 
 }  // namespace
 
-std::span<const RuleRow> elementwise_rules() { return rows; }
+std::span<const RuleRow> elementwise_rules() {
+    return rows;
+}
 
 }  // namespace gatewright::onnx

@@ -25,8 +25,8 @@ struct Operand {
     Tensor constant;
     bool is_integer = false;  ///< a constant of an integer type: division truncates
     network::Value value;
-    Shape shape;              ///< without the batch axis
-    int batch_axis = -1;      ///< where the batch axis stands in the file's shape; -1: nowhere
+    Shape shape;          ///< without the batch axis
+    int batch_axis = -1;  ///< where the batch axis stands in the file's shape; -1: nowhere
 
     std::int64_t rank() const {
         return static_cast<std::int64_t>(is_constant ? constant.shape.size() : shape.size()) +
@@ -91,7 +91,8 @@ class Call {
                      const std::vector<Operand>& parameters = {});
     static Operand number(double value);
 
-    /// A constant that broadcasts to x in the file's shapes, as it broadcasts without the batch axis.
+    /// A constant that broadcasts to x in the file's shapes, as it broadcasts without the batch
+    /// axis.
     Tensor without_batch(const Tensor& parameter, const Operand& x) const;
     Operand reshaped(const Operand& x, Shape sample_shape, int batch_axis);
     Operand transposed(const Operand& x, Shape sample_permutation, int batch_axis);

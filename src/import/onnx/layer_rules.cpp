@@ -29,8 +29,7 @@ void matmul(Call& call) {
         }
         batch_axis = 0;
     } else if (a.batch_axis >= 0) {
-        if (a.batch_axis != 0 || a.rank() < 2 ||
-            (b.rank() > 2 && b.rank() >= a.rank())) {
+        if (a.batch_axis != 0 || a.rank() < 2 || (b.rank() > 2 && b.rank() >= a.rank())) {
             throw BatchMixed();
         }
         batch_axis = 0;
@@ -163,8 +162,7 @@ void pool(Call& call, const char* kind) {
     }
     const Shape extents(x.sample_shape().begin() + 1, x.sample_shape().end());
     const Spatial s = spatial_attributes(call, *kernel, extents);
-    PoolFields fields{kind,  s.kernel, s.strides, s.dilations, s.before, s.after,
-                      false, {}};
+    PoolFields fields{kind, s.kernel, s.strides, s.dilations, s.before, s.after, false, {}};
     if (call.integer("ceil_mode", 0) != 0) {
         // One more patch where the last one does not reach the end, if it starts inside.
         fields.uncounted.assign(kernel->size(), 0);
@@ -302,8 +300,7 @@ void top_k(Call& call) {
     fields.smallest = call.integer("largest", 1) == 0;
     call.ignore("sorted");  // a sorted result is a valid unsorted one
     fields.k = call.has_attribute("k") ? call.integer("k", 1) : call.integers(1, "k").at(0);
-    const auto results =
-        call.emit(top_k_operator, Attributes::of(fields), {x}, x.batch_axis);
+    const auto results = call.emit(top_k_operator, Attributes::of(fields), {x}, x.batch_axis);
     call.set(results[0], 0);
     call.set(results[1], 1);
 }
@@ -330,6 +327,8 @@ const RuleRow rows[] = {
 
 }  // namespace
 
-std::span<const RuleRow> layer_rules() { return rows; }
+std::span<const RuleRow> layer_rules() {
+    return rows;
+}
 
 }  // namespace gatewright::onnx

@@ -24,10 +24,14 @@ Rounding rounding_mode(Call& call, const std::string& otherwise) {
     std::transform(mode.begin(), mode.end(), mode.begin(),
                    [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
     const std::pair<const char*, Rounding> modes[] = {
-        {"ROUND", Rounding::half_even},       {"HALF_EVEN", Rounding::half_even},
-        {"CEIL", Rounding::ceil},             {"FLOOR", Rounding::floor},
-        {"UP", Rounding::away},               {"DOWN", Rounding::toward_zero},
-        {"ROUND_TO_ZERO", Rounding::toward_zero}, {"HALF_UP", Rounding::half_away},
+        {"ROUND", Rounding::half_even},
+        {"HALF_EVEN", Rounding::half_even},
+        {"CEIL", Rounding::ceil},
+        {"FLOOR", Rounding::floor},
+        {"UP", Rounding::away},
+        {"DOWN", Rounding::toward_zero},
+        {"ROUND_TO_ZERO", Rounding::toward_zero},
+        {"HALF_UP", Rounding::half_away},
         {"HALF_DOWN", Rounding::half_zero},
     };
     for (const auto& [name, rounding] : modes) {
@@ -45,9 +49,9 @@ const Tensor& positive(Call& call, std::size_t input, const char* role) {
     const Tensor& t = call.constant(input, role);
     for (const double v : t.values) {
         if (!(v > 0) || !std::isfinite(v)) {
-            call.refuse(fmt::format("its {} (input {}) holds {}, which is not positive", role, input,
-                                    v),
-                        "Quantisers need positive scales.");
+            call.refuse(
+                fmt::format("its {} (input {}) holds {}, which is not positive", role, input, v),
+                "Quantisers need positive scales.");
         }
     }
     return t;
@@ -85,9 +89,10 @@ Operand fake_quantize(Call& call, const Operand& x, FakeQuantizeFields fields) {
         *t = call.without_batch(*t, x);
         const Shape& shape = x.sample_shape();
         if (broadcast(t->shape, shape) != shape) {
-            call.refuse(fmt::format("a parameter of shape {} does not broadcast to its input of "
-                                    "shape {}",
-                                    to_string(t->shape), to_string(shape)));
+            call.refuse(
+                fmt::format("a parameter of shape {} does not broadcast to its input of "
+                            "shape {}",
+                            to_string(t->shape), to_string(shape)));
         }
     }
     return call.emit(fake_quantize_operator, Attributes::of(std::move(fields)), {x}, x.batch_axis)
@@ -120,8 +125,8 @@ void quant(Call& call) {
     const bool is_signed = flag(call, "signed", 1);
     const bool narrow = flag(call, "narrow", 1);
     const Rounding rounding = rounding_mode(call, "ROUND");
-    const bool one_bit = std::all_of(bits.values.begin(), bits.values.end(),
-                                     [](double b) { return b == 1; });
+    const bool one_bit =
+        std::all_of(bits.values.begin(), bits.values.end(), [](double b) { return b == 1; });
     if (one_bit && is_signed) {
         // The reference takes a signed bit as bipolar: +-1 by the sign of x / scale + zero point.
         for (const double z : zero_point.values) {
@@ -173,9 +178,9 @@ void trunc_v1(Call& call) {
                               Tensor::scalar(-most), Tensor::scalar(most - 1), rounding};
     Operand y = fake_quantize(call, fine, std::move(fields));
     // y = scale step (level - zero_point / step); wanted is scale (level - zero_point).
-    y = call.function("affine", y,
-                      {Call::number(1 / step),
-                       Call::number(scale * zero_point / step - scale * zero_point)});
+    y = call.function(
+        "affine", y,
+        {Call::number(1 / step), Call::number(scale * zero_point / step - scale * zero_point)});
     call.set(y);
 }
 
@@ -198,8 +203,7 @@ void trunc_v2(Call& call) {
                               Tensor::scalar(l.low), Tensor::scalar(l.high), rounding};
     Operand y = fake_quantize(call, fine, std::move(fields));
     if (out_scale != scale * step) {
-        y = call.function("affine", y,
-                          {Call::number(out_scale / (scale * step)), Call::number(0)});
+        y = call.function("affine", y, {Call::number(out_scale / (scale * step)), Call::number(0)});
     }
     call.set(y);
 }
@@ -215,8 +219,10 @@ void float_quant(Call& call) {
     const double scale = call.scalar(1, "scale");
     const double exponent_bits = call.scalar(2, "exponent bit width");
     const double mantissa_bits = call.scalar(3, "mantissa bit width");
-    const double bias = call.has(4) ? call.scalar(4, "exponent bias") : std::exp2(exponent_bits - 1) - 1;
-    double largest = (2 - std::exp2(-mantissa_bits)) * std::exp2(std::exp2(exponent_bits) - 1 - bias);
+    const double bias =
+        call.has(4) ? call.scalar(4, "exponent bias") : std::exp2(exponent_bits - 1) - 1;
+    double largest =
+        (2 - std::exp2(-mantissa_bits)) * std::exp2(std::exp2(exponent_bits) - 1 - bias);
     largest = call.has(5) ? std::min(largest, call.scalar(5, "largest value")) : largest;
     const Rounding rounding = rounding_mode(call, "ROUND");
     for (const char* name : {"has_inf", "has_nan", "has_subnormal"}) {
@@ -234,11 +240,10 @@ void float_quant(Call& call) {
         call.refuse("its format is not supported",
                     "Use 1 to 6 exponent bits and up to 12 mantissa bits.");
     }
-    Operand y = call.function(
-        "float_quantize", x,
-        {Call::number(exponent_bits), Call::number(mantissa_bits), Call::number(bias),
-         Call::number(largest), Call::number(scale),
-         Call::number(static_cast<double>(static_cast<int>(rounding)))});
+    Operand y = call.function("float_quantize", x,
+                              {Call::number(exponent_bits), Call::number(mantissa_bits),
+                               Call::number(bias), Call::number(largest), Call::number(scale),
+                               Call::number(static_cast<double>(static_cast<int>(rounding)))});
     // All results lie on the grid of the smallest step.
     const double step = std::exp2(1 - bias - mantissa_bits);
     FakeQuantizeFields grid{Tensor::scalar(scale * step), Tensor::scalar(0),
@@ -272,8 +277,7 @@ void multi_threshold(Call& call) {
         p.is_constant = true;
         p.constant.shape = shape;
         for (std::int64_t c = 0; c < t.shape[0]; ++c) {
-            p.constant.values.push_back(
-                t.values[static_cast<std::size_t>(c * t.shape[1] + k)]);
+            p.constant.values.push_back(t.values[static_cast<std::size_t>(c * t.shape[1] + k)]);
         }
     }
     Operand y = call.function("count_thresholds", x, parameters);
@@ -400,14 +404,17 @@ const RuleRow standard[] = {
 };
 
 const RuleRow qonnx[] = {
-    {"Quant", &quant},           {"IntQuant", &quant},
-    {"BipolarQuant", &bipolar_quant}, {"Trunc", &trunc},
-    {"FloatQuant", &float_quant}, {"MultiThreshold", &multi_threshold},
+    {"Quant", &quant}, {"IntQuant", &quant},         {"BipolarQuant", &bipolar_quant},
+    {"Trunc", &trunc}, {"FloatQuant", &float_quant}, {"MultiThreshold", &multi_threshold},
 };
 
 }  // namespace
 
-std::span<const RuleRow> quantiser_rules() { return standard; }
-std::span<const RuleRow> qonnx_rules() { return qonnx; }
+std::span<const RuleRow> quantiser_rules() {
+    return standard;
+}
+std::span<const RuleRow> qonnx_rules() {
+    return qonnx;
+}
 
 }  // namespace gatewright::onnx

@@ -27,7 +27,9 @@ Operand index_vector(std::vector<double> values) {
     return constant_of(std::move(values), {count}, true);
 }
 
-void identity(Call& call) { call.set(call.operand(0)); }
+void identity(Call& call) {
+    call.set(call.operand(0));
+}
 
 void dropout(Call& call) {
     call.ignore("ratio");  // inference keeps every element
@@ -89,8 +91,8 @@ void cast(Call& call) {
                 v = std::trunc(v);
             }
         } else if (!to_float) {
-            call.refuse(fmt::format("it casts to {}", to_string(to)),
-                        "Keep the model in float32.", "to");
+            call.refuse(fmt::format("it casts to {}", to_string(to)), "Keep the model in float32.",
+                        "to");
         }
         x.is_integer = is_integer(to);
     } else if (!to_float) {
@@ -115,9 +117,9 @@ void shape(Call& call) {
     };
     const std::int64_t start = bound(call.integer("start", 0));
     const std::int64_t end = bound(call.integer("end", rank));
-    call.set(index_vector(start < end ? std::vector<double>(extents.begin() + start,
-                                                            extents.begin() + end)
-                                      : std::vector<double>{}));
+    call.set(index_vector(start < end
+                              ? std::vector<double>(extents.begin() + start, extents.begin() + end)
+                              : std::vector<double>{}));
 }
 
 void size(Call& call) {
@@ -212,8 +214,8 @@ void reshape(Call& call) {
     }
     if (open >= 0) {
         if (known == 0 || total % known != 0) {
-            call.refuse(fmt::format("{} elements do not fill shape [{}]", total,
-                                    fmt::join(target, ", ")));
+            call.refuse(
+                fmt::format("{} elements do not fill shape [{}]", total, fmt::join(target, ", ")));
         }
         rest[static_cast<std::size_t>(open)] = total / known;
         known = total;
@@ -222,8 +224,8 @@ void reshape(Call& call) {
         if (batched) {
             throw BatchMixed();
         }
-        call.refuse(fmt::format("{} elements do not fill shape [{}]", total,
-                                fmt::join(target, ", ")));
+        call.refuse(
+            fmt::format("{} elements do not fill shape [{}]", total, fmt::join(target, ", ")));
     }
     call.set(call.reshaped(x, rest, batched ? 0 : -1));
 }
@@ -455,9 +457,9 @@ void split(Call& call) {
     call.ignore("num_outputs");
     if (static_cast<std::int64_t>(sizes.size()) != parts ||
         std::accumulate(sizes.begin(), sizes.end(), std::int64_t{0}) != extent) {
-        call.refuse(fmt::format("parts of {} do not make up {} elements", fmt::join(sizes, ", "),
-                                extent),
-                    {}, "split");
+        call.refuse(
+            fmt::format("parts of {} do not make up {} elements", fmt::join(sizes, ", "), extent),
+            {}, "split");
     }
     std::int64_t start = 0;
     for (std::size_t i = 0; i < sizes.size(); ++i) {
@@ -483,8 +485,8 @@ void gather(Call& call) {
         for (std::int64_t i : indices) {
             i = i < 0 ? i + from[a] : i;
             if (i < 0 || i >= from[a]) {
-                call.refuse(fmt::format("index {} lies outside axis {} of extent {}", i, axis,
-                                        from[a]));
+                call.refuse(
+                    fmt::format("index {} lies outside axis {} of extent {}", i, axis, from[a]));
             }
             for (std::int64_t k = 0; k < inner; ++k) {
                 fields.index.values.push_back((o * from[a] + i) * inner + k);
@@ -493,8 +495,8 @@ void gather(Call& call) {
     }
     fields.index.shape = {static_cast<std::int64_t>(fields.index.values.size())};
     const int rank_change = static_cast<int>(index_shape.size()) - 1;
-    const int batch_axis = x.batch_axis < 0 || x.batch_axis <= axis ? x.batch_axis
-                                                                    : x.batch_axis + rank_change;
+    const int batch_axis =
+        x.batch_axis < 0 || x.batch_axis <= axis ? x.batch_axis : x.batch_axis + rank_change;
     call.set(call.emit(index_operator, Attributes::of(fields), {x}, batch_axis).front());
 }
 
@@ -522,8 +524,7 @@ void expand(Call& call) {
                                 to_string(target)));
     }
     const auto rank = static_cast<int>(shape_of->size()) + (x.batch_axis >= 0 ? 1 : 0);
-    const int batch_axis =
-        x.batch_axis < 0 ? -1 : rank - static_cast<int>(x.rank() - x.batch_axis);
+    const int batch_axis = x.batch_axis < 0 ? -1 : rank - static_cast<int>(x.rank() - x.batch_axis);
     call.set(call.emit(expand_operator, Attributes::of(ExpandFields{*shape_of}), {x}, batch_axis)
                  .front());
 }
@@ -540,8 +541,8 @@ void pad(Call& call) {
         value = call.has(2) ? call.scalar(2, "value") : 0;
     }
     if (mode != "constant" && mode != "edge" && mode != "reflect") {
-        call.refuse(fmt::format("mode {} is not supported", mode),
-                    "Use constant, edge or reflect.", "mode");
+        call.refuse(fmt::format("mode {} is not supported", mode), "Use constant, edge or reflect.",
+                    "mode");
     }
     if (mode == "constant" && value != 0) {
         call.refuse("it pads with another number than 0", "Pad with 0.", "value");
@@ -574,28 +575,21 @@ void pad(Call& call) {
 }
 
 const RuleRow rows[] = {
-    {"Identity", &identity},
-    {"Dropout", &dropout},
-    {"Constant", &constant},
-    {"ConstantOfShape", &constant_of_shape},
-    {"Cast", &cast},
-    {"Shape", &shape},
-    {"Size", &size},
-    {"Reshape", &reshape},
-    {"Flatten", &flatten},
-    {"Transpose", &transpose},
-    {"Squeeze", &squeeze},
-    {"Unsqueeze", &unsqueeze},
-    {"Concat", &concat},
-    {"Slice", &slice},
-    {"Split", &split},
-    {"Gather", &gather},
-    {"Expand", &expand},
-    {"Pad", &pad},
+    {"Identity", &identity}, {"Dropout", &dropout},
+    {"Constant", &constant}, {"ConstantOfShape", &constant_of_shape},
+    {"Cast", &cast},         {"Shape", &shape},
+    {"Size", &size},         {"Reshape", &reshape},
+    {"Flatten", &flatten},   {"Transpose", &transpose},
+    {"Squeeze", &squeeze},   {"Unsqueeze", &unsqueeze},
+    {"Concat", &concat},     {"Slice", &slice},
+    {"Split", &split},       {"Gather", &gather},
+    {"Expand", &expand},     {"Pad", &pad},
 };
 
 }  // namespace
 
-std::span<const RuleRow> shape_rules() { return rows; }
+std::span<const RuleRow> shape_rules() {
+    return rows;
+}
 
 }  // namespace gatewright::onnx

@@ -21,7 +21,9 @@ using network::Value;
 
 namespace {
 
-Location at(const char* layer) { return {"model", layer, "Test", ""}; }
+Location at(const char* layer) {
+    return {"model", layer, "Test", ""};
+}
 
 Value constant(Network& n, Shape shape, std::vector<double> values) {
     return n.add(network::constant_operator,
@@ -176,11 +178,14 @@ TEST_CASE("branches with different scales are added, compared and joined exactly
     n.set_output("larger", n.add(maximum_operator, Attributes(), {a, b}, at("larger")));
     n.set_output("smaller", n.add(minimum_operator, Attributes(), {a, b}, at("smaller")));
     n.set_output("product", n.add(multiply_operator, Attributes(), {a, b}, at("product")));
-    const Value joined = n.add(concat_operator, Attributes::of(ConcatFields{0}), {a, b}, at("joined"));
+    const Value joined =
+        n.add(concat_operator, Attributes::of(ConcatFields{0}), {a, b}, at("joined"));
     n.set_output("joined", joined);
     n.set_output("leaky", function(n, "leaky", {joined, constant(n, {}, {0.25})}));
-    n.set_output("position", n.add(argmax_operator, Attributes::of(ArgLayerFields{}), {joined}, at("argmax")));
-    const Value top = n.add(top_k_operator, Attributes::of(TopKLayerFields{0, 3, false}), {joined}, at("top"));
+    n.set_output("position",
+                 n.add(argmax_operator, Attributes::of(ArgLayerFields{}), {joined}, at("argmax")));
+    const Value top =
+        n.add(top_k_operator, Attributes::of(TopKLayerFields{0, 3, false}), {joined}, at("top"));
     n.set_output("top", top);
     n.set_output("top_positions", {top.node, 1});
     check_equal(n, {{4}}, 0.125, 60);
@@ -201,7 +206,8 @@ TEST_CASE("convolution, ReLU, quantiser and pooling") {
     conv.before = {1, 1};
     conv.after = {1, 1};
     x = n.add(conv_operator, Attributes::of(conv),
-              {x, constant(n, {3, 2, 3, 3}, weights), constant(n, {3}, {0.5, -0.25, 1})}, at("conv"));
+              {x, constant(n, {3, 2, 3, 3}, weights), constant(n, {3}, {0.5, -0.25, 1})},
+              at("conv"));
     x = function(n, "maximum", {x, constant(n, {}, {0})});
     x = quantise(n, x, 1, 0, 15, Rounding::half_even);
     PoolFields pool;
