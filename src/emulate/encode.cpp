@@ -233,6 +233,9 @@ std::int64_t Encoder::integer(double value, std::int64_t element, std::int64_t s
     }
     const Rounding rounding = encoding_.steps.back().rounding;
     double level = line.a * value + line.b;
+    if (line.exact && value != 0 && std::abs(level) < 1e-290) {
+        return slow(value, element);  // the product may have lost bits below the smallest double
+    }
     if (line.exact && std::abs(level) < 4e15) {
         level = round_exact(level, rounding);
     } else if (level < line.low - 1) {

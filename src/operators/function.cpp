@@ -7,6 +7,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "base/diagnostics.h"
+
 namespace gatewright::operators {
 
 namespace {
@@ -303,6 +305,15 @@ BigInt quantize_integer(const Step& step, const Rational& x, std::int64_t elemen
 Rational exact_value(const Real& x) {
     if (x.exact) {
         return *x.exact;
+    }
+    if (std::isnan(x.value)) {
+        throw Failure(Code::operator_inputs, {},
+                      "a function of the model has no value somewhere in its input's range (the "
+                      "logarithm of a negative number, say)",
+                      "Clip the function's input in the model.");
+    }
+    if (std::isinf(x.value)) {
+        return x.value < 0 ? Rational(-power_of_two(20000)) : power_of_two(20000);
     }
     int exponent = 0;
     const long double mantissa = std::frexp(x.value, &exponent);
