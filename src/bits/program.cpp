@@ -242,7 +242,7 @@ class Compiler {
                 break;
             case Op::read:
                 step.kernel = Kernel::read;
-                step.shift = f_.nodes[step.operand[0]].type.width;
+                step.shift = f_.nodes[node.operand[0]].type.width;
                 break;
             case Op::cast:  // one that reduces
             case Op::input:

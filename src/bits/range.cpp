@@ -117,7 +117,7 @@ std::vector<Range> find_ranges(const Function& function) {
         }
         const Range all = range_of(node.type);
         if (known && all.low <= exact.low && exact.high <= all.high) {
-            ranges[i] = exact;
+            ranges[i] = {exact.low, exact.high, false};
         } else {
             ranges[i] = all;
             ranges[i].reduced = true;
