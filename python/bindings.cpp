@@ -1,0 +1,240 @@
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/diagnostics.h"
+#include "project/commands.h"
+
+/// gatewright._core: the commands of src/project with strings, arrays and JSON text, no more. What
+/// users see, with its documentation, is python/gatewright/__init__.py.
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace gatewright {
+
+namespace {
+
+using InputArray = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
+using OutputArray = nb::ndarray<nb::numpy>;
+
+struct DTypeRow {
+    DType dtype;
+    nb::dlpack::dtype dlpack;
+};
+
+constexpr DTypeRow dtype_row(DType dtype, nb::dlpack::dtype_code code, std::uint8_t bits) {
+    return {dtype, {static_cast<std::uint8_t>(code), bits, 1}};
+}
+
+constexpr DTypeRow dtype_rows[] = {
+    dtype_row(DType::boolean, nb::dlpack::dtype_code::Bool, 8),
+    dtype_row(DType::int8, nb::dlpack::dtype_code::Int, 8),
+    dtype_row(DType::int16, nb::dlpack::dtype_code::Int, 16),
+    dtype_row(DType::int32, nb::dlpack::dtype_code::Int, 32),
+    dtype_row(DType::int64, nb::dlpack::dtype_code::Int, 64),
+    dtype_row(DType::uint8, nb::dlpack::dtype_code::UInt, 8),
+    dtype_row(DType::uint16, nb::dlpack::dtype_code::UInt, 16),
+    dtype_row(DType::uint32, nb::dlpack::dtype_code::UInt, 32),
+    dtype_row(DType::uint64, nb::dlpack::dtype_code::UInt, 64),
+    dtype_row(DType::float16, nb::dlpack::dtype_code::Float, 16),
+    dtype_row(DType::float32, nb::dlpack::dtype_code::Float, 32),
+    dtype_row(DType::float64, nb::dlpack::dtype_code::Float, 64),
+};
+
+NpyArray from_python(const InputArray& array) {
+    NpyArray out;
+    const DTypeRow* found = nullptr;
+    for (const DTypeRow& row : dtype_rows) {
+        if (row.dlpack == array.dtype()) {
+            found = &row;
+        }
+    }
+    if (found == nullptr) {
+        throw nb::type_error("arrays hold bool, integers, float16, float32 or float64");
+    }
+    out.dtype = found->dtype;
+    for (std::size_t axis = 0; axis < array.ndim(); ++axis) {
+        out.shape.push_back(static_cast<std::int64_t>(array.shape(axis)));
+    }
+    out.data.resize(array.nbytes());
+    if (!out.data.empty()) {
+        std::memcpy(out.data.data(), array.data(), out.data.size());
+    }
+    return out;
+}
+
+/// The numpy array takes the memory over.
+OutputArray to_python(NpyArray array) {
+    auto held = std::make_unique<NpyArray>(std::move(array));
+    NpyArray* const kept = held.get();
+    std::vector<std::size_t> shape(kept->shape.begin(), kept->shape.end());
+    nb::dlpack::dtype dtype{};
+    for (const DTypeRow& row : dtype_rows) {
+        if (row.dtype == kept->dtype) {
+            dtype = row.dlpack;
+        }
+    }
+    nb::capsule owner(kept, [](void* p) noexcept { delete static_cast<NpyArray*>(p); });
+    held.release();
+    return OutputArray(kept->data.data(), shape.size(), shape.data(), owner, nullptr, dtype);
+}
+
+NamedArrays named_arrays(const nb::dict& arrays) {
+    NamedArrays out;
+    for (const auto& [name, array] : arrays) {
+        out.emplace_back(nb::cast<std::string>(name), from_python(nb::cast<InputArray>(array)));
+    }
+    return out;
+}
+
+nb::dict to_python(NamedArrays arrays) {
+    nb::dict out;
+    for (auto& [name, array] : arrays) {
+        out[nb::str(name.c_str(), name.size())] = nb::cast(to_python(std::move(array)));
+    }
+    return out;
+}
+
+project::ModelSource source_of(const std::string& file, const std::string& weights) {
+    project::ModelSource out;
+    out.file = file;
+    out.weights = weights;
+    return out;
+}
+
+std::string inspect(const std::string& file, const std::string& weights) {
+    const nb::gil_scoped_release release;
+    return project::inspect(source_of(file, weights)).dump();
+}
+
+nb::tuple predict(const std::string& file, const std::string& weights, const nb::dict& arrays,
+                  bool exact, const std::string& final_activation, bool trace, int threads) {
+    project::PredictOptions options;
+    options.source = source_of(file, weights);
+    options.final_activation = project::final_activation_named(final_activation);
+    options.as_trained = !exact;
+    options.trace = trace;
+    options.threads = threads;
+    NamedArrays inputs = named_arrays(arrays);
+    project::Prediction prediction;
+    {
+        const nb::gil_scoped_release release;
+        prediction = project::predict(options, std::move(inputs), "x");
+    }
+    return nb::make_tuple(to_python(std::move(prediction.outputs)),
+                          to_python(std::move(prediction.trace)));
+}
+
+std::string convert(const std::string& file, const std::string& weights, const std::string& output,
+                    const std::optional<std::string>& target, std::optional<double> clock_period,
+                    bool clock_enable, const std::string& calibration,
+                    const std::string& final_activation, bool force) {
+    project::ConvertOptions options;
+    options.source = source_of(file, weights);
+    options.output = output;
+    options.final_activation = project::final_activation_named(final_activation);
+    if (target) {
+        options.settings.target = *target;
+    }
+    options.settings.clock_period_ns = clock_period;
+    options.settings.clock_enable = clock_enable;
+    options.calibration = calibration;
+    options.force = force;
+    const nb::gil_scoped_release release;
+    nlohmann::ordered_json json = project::convert(options);
+    json.erase("model");
+    return json.dump();
+}
+
+nb::tuple simulate(const std::string& folder, const nb::dict& arrays, const std::string& simulator,
+                   bool netlist, std::uint64_t seed, double timeout) {
+    project::SimulateOptions options;
+    options.folder = folder;
+    options.simulator = flow::simulator_named(simulator);
+    options.netlist = netlist;
+    options.seed = seed;
+    options.timeout_seconds = timeout;
+    const NamedArrays inputs = named_arrays(arrays);
+    project::SimulatedPrediction result;
+    {
+        const nb::gil_scoped_release release;
+        result = project::simulate_samples(options, inputs, "x");
+    }
+    const nlohmann::ordered_json info = {{"tool", result.outcome.tool},
+                                         {"version", result.outcome.version},
+                                         {"samples", result.samples},
+                                         {"mismatches", result.mismatches},
+                                         {"undefined", result.outcome.undefined},
+                                         {"latency_cycles", result.outcome.latency},
+                                         {"initiation_interval", result.outcome.interval}};
+    return nb::make_tuple(to_python(std::move(result.outputs)), info.dump());
+}
+
+std::string synthesize(const std::string& folder, const std::optional<std::string>& target,
+                       bool place_and_route, double timeout) {
+    project::SynthesizeOptions options;
+    options.folder = folder;
+    options.target = target.value_or("");
+    options.place_and_route = place_and_route;
+    options.timeout_seconds = timeout;
+    const nb::gil_scoped_release release;
+    return project::synthesize(options).dump();
+}
+
+std::string verify(const std::string& folder, std::int64_t samples, std::uint64_t seed,
+                   double timeout) {
+    if (samples < 1) {
+        throw nb::value_error("samples must be at least 1");
+    }
+    project::VerifyOptions options;
+    options.folder = folder;
+    options.samples = samples;
+    options.seed = seed;
+    options.timeout_seconds = timeout;
+    const nb::gil_scoped_release release;
+    nlohmann::ordered_json json = project::verify(options);
+    json.erase("contractions");
+    return json.dump();
+}
+
+std::string report(const std::string& folder) {
+    const nb::gil_scoped_release release;
+    return project::report(folder).dump();
+}
+
+std::string report_html(const std::string& folder) {
+    const nb::gil_scoped_release release;
+    return project::report_html(project::report(folder));
+}
+
+}  // namespace
+
+}  // namespace gatewright
+
+NB_MODULE(_core, m) {
+    using namespace gatewright;
+    m.doc() = "The compiled part of gatewright; use the package itself.";
+    nb::exception<Failure>(m, "Error", PyExc_RuntimeError);
+    m.def("inspect", &inspect, "model"_a, "weights"_a);
+    m.def("predict", &predict, "model"_a, "weights"_a, "arrays"_a, "exact"_a, "final_activation"_a,
+          "trace"_a, "threads"_a);
+    m.def("convert", &convert, "model"_a, "weights"_a, "output"_a, "target"_a.none(),
+          "clock_period"_a.none(), "clock_enable"_a, "calibration"_a, "final_activation"_a,
+          "force"_a);
+    m.def("simulate", &simulate, "folder"_a, "arrays"_a, "simulator"_a, "netlist"_a, "seed"_a,
+          "timeout"_a);
+    m.def("synthesize", &synthesize, "folder"_a, "target"_a.none(), "place_and_route"_a,
+          "timeout"_a);
+    m.def("verify", &verify, "folder"_a, "samples"_a, "seed"_a, "timeout"_a);
+    m.def("report", &report, "folder"_a);
+    m.def("report_html", &report_html, "folder"_a);
+}

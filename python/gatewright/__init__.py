@@ -1,0 +1,287 @@
+"""Gatewright translates trained neural networks into circuits that compute the same numbers.
+
+    import gatewright
+
+    model = gatewright.load("model.onnx")
+    y = model.predict(x)["logits"]              # bit for bit as the circuit computes it
+    model.convert("design", clock_period=5)     # Verilog, testbench, design.json
+    gatewright.verify("design")["verdict"]      # "equal"
+    gatewright.synthesize("design", target="ecp5")
+
+The functions are the commands of the same names; `gatewright COMMAND --help` says more of each.
+Samples lie along the first axis of all arrays. Times are nanoseconds unless a name says otherwise.
+Whatever a command would report as an error is raised as `Error`, with the whole text: the code, the
+file, the layer, what is wrong and what to do (`gatewright explain CODE` tells more).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gatewright import _core
+from gatewright._core import Error
+
+__version__ = "0.1.0"
+__all__ = [
+    "Error",
+    "Model",
+    "convert",
+    "load",
+    "predict",
+    "report",
+    "report_html",
+    "simulate",
+    "synthesize",
+    "verify",
+]
+
+StrPath = str | os.PathLike[str]
+Arrays = npt.ArrayLike | Mapping[str, npt.ArrayLike]
+
+Error.__module__ = __name__
+Error.__doc__ = "What a command reports as an error. Its text names the code, file, layer, remedy."
+
+
+class Model:
+    """A model file that was read and found sound.
+
+    Attributes:
+        path, weights: the files, as given.
+        name: the model's own name.
+        inputs, outputs: a dict each: "name" and "shape" (without the batch axis).
+        layers: a dict each: "layer", "type" (the file's word), "operator", "shape".
+    """
+
+    def __init__(self, path: StrPath, weights: StrPath | None = None):
+        self.path = os.fspath(path)
+        self.weights = None if weights is None else os.fspath(weights)
+        found = json.loads(_core.inspect(self.path, self.weights or ""))
+        self.name: str = found["name"]
+        self.inputs: list[dict[str, Any]] = found["inputs"]
+        self.outputs: list[dict[str, Any]] = found["outputs"]
+        self.layers: list[dict[str, Any]] = found["layers"]
+
+    def __repr__(self) -> str:
+        def ports(rows: list[dict[str, Any]]) -> str:
+            return ", ".join(f"{row['name']}{row['shape']}" for row in rows)
+
+        return f"<gatewright.Model {self.name}: {ports(self.inputs)} -> {ports(self.outputs)}>"
+
+    def predict(
+        self,
+        x: Arrays,
+        *,
+        exact: bool = True,
+        final_activation: str = "keep",
+        threads: int = 1,
+    ) -> dict[str, np.ndarray]:
+        """The outputs for samples; see `gatewright.predict`."""
+        return predict(
+            self,
+            x,
+            exact=exact,
+            final_activation=final_activation,
+            threads=threads,
+        )
+
+    def trace(self, x: Arrays, *, final_activation: str = "keep") -> dict[str, np.ndarray]:
+        """The values of every operation, float64, samples along the first axis."""
+        _, values = _core.predict(
+            self.path, self.weights or "", _named(x), True, final_activation, True, 1
+        )
+        return values
+
+    def convert(self, output: StrPath, **options: Any) -> dict[str, Any]:
+        """Writes a design folder; see `gatewright.convert`."""
+        return convert(self, output, **options)
+
+
+def load(model: StrPath, weights: StrPath | None = None) -> Model:
+    """Reads a model file. `weights` is a second file, for formats that have one.
+
+    Raises Error if the file is missing, damaged or holds what Gatewright does not know; all such
+    layers are named at once.
+    """
+    return Model(model, weights)
+
+
+def predict(
+    model: Model | StrPath,
+    x: Arrays,
+    *,
+    exact: bool = True,
+    final_activation: str = "keep",
+    threads: int = 1,
+) -> dict[str, np.ndarray]:
+    """The outputs of a model, a model file or a design folder for samples.
+
+    Args:
+        x: an array [samples, ...], or a dict of them by the model's input names (else "x", or "x0",
+            "x1", ... in order). Bool, integers and floats; each number is taken exactly.
+        exact: the numbers that the circuit gives, bit for bit. False: as trained, on real numbers
+            (model files only).
+        final_activation: "keep", "drop" or "argmax": what becomes of a last softmax or sigmoid that
+            the model does not quantise.
+        threads: how many to use.
+
+    Returns:
+        float32 arrays [samples, ...] by the model's output names.
+
+    Raises:
+        Error: the model or the folder cannot be used, or the arrays do not fit it.
+        TypeError: an array holds no plain numbers.
+    """
+    if isinstance(model, Model):
+        file, weights = model.path, model.weights
+    else:
+        file, weights = os.fspath(model), None
+    outputs, _ = _core.predict(
+        file, weights or "", _named(x), exact, final_activation, False, threads
+    )
+    return outputs
+
+
+def convert(
+    model: Model | StrPath,
+    output: StrPath,
+    *,
+    weights: StrPath | None = None,
+    target: str | None = None,
+    clock_period: float | None = None,
+    clock_enable: bool = False,
+    calibrate: Arrays | StrPath | None = None,
+    final_activation: str = "keep",
+    force: bool = False,
+) -> dict[str, Any]:
+    """Translates a model into the folder `output`: circuit, testbench, design.json.
+
+    Args:
+        target: the device family, for delays; `gatewright list targets` shows them.
+        clock_period: in ns; registers are placed to meet it. None: only at inputs and outputs.
+        clock_enable: gives the circuit a `clock_enable` input.
+        calibrate: arrays, or a file of them, that show the numbers of inputs which the model does
+            not quantise; the narrowest type that holds them exactly is taken.
+        final_activation: as for `predict`.
+        force: replaces an existing design folder.
+
+    Returns:
+        What design.json says, without the model: "timing", "ports", "layers", "approximations".
+    """
+    if isinstance(model, Model):
+        file, weights = model.path, model.weights
+    else:
+        file = os.fspath(model)
+    if clock_period is not None and not clock_period > 0:
+        raise ValueError("clock_period must be positive")
+    options = (target, clock_period, clock_enable)
+    with tempfile.TemporaryDirectory() as folder:
+        if calibrate is None:
+            calibration = ""
+        elif isinstance(calibrate, str | os.PathLike):
+            calibration = os.fspath(calibrate)
+        else:
+            calibration = str(Path(folder) / "calibration.npz")
+            np.savez(calibration, **_named(calibrate))
+        text = _core.convert(
+            file,
+            "" if weights is None else os.fspath(weights),
+            os.fspath(output),
+            *options,
+            calibration,
+            final_activation,
+            force,
+        )
+    return json.loads(text)
+
+
+def simulate(
+    folder: StrPath,
+    x: Arrays,
+    *,
+    simulator: str = "verilator",
+    netlist: bool = False,
+    seed: int = 0,
+    timeout: float = 0,
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Runs a design's Verilog, or its synthesised netlist, on samples.
+
+    Args:
+        simulator: "verilator" or "icarus".
+        netlist: the netlist that `synthesize` wrote.
+        seed: other than 0: random gaps between frames.
+        timeout: seconds for each tool; 0: none.
+
+    Returns:
+        The outputs as `predict` gives them, and a dict: "tool", "version", "samples", "mismatches"
+        (values that differ from the emulator's), "latency_cycles", "initiation_interval".
+    """
+    _use_this_python()
+    outputs, info = _core.simulate(
+        os.fspath(folder), _named(x), simulator, netlist, seed, float(timeout)
+    )
+    return outputs, json.loads(info)
+
+
+def synthesize(
+    folder: StrPath,
+    target: str | None = None,
+    place_and_route: bool = False,
+    *,
+    timeout: float = 0,
+) -> dict[str, Any]:
+    """Maps a design to a device family with Yosys; with `place_and_route` runs nextpnr too.
+
+    Returns a dict "synthesis" (tool, version, LUT, FF, carry, DSP, BRAM) and "place_and_route"
+    (Fmax in MHz among others). `target` None: the design's own, or ecp5 if that is generic.
+    """
+    _use_this_python()
+    return json.loads(_core.synthesize(os.fspath(folder), target, place_and_route, float(timeout)))
+
+
+def verify(
+    folder: StrPath, samples: int = 1000, *, seed: int = 1, timeout: float = 0
+) -> dict[str, Any]:
+    """Proves and compares all levels of a design; writes certificate.json.
+
+    Returns the certificate without its adder graphs; "verdict" is "equal" or "different".
+    """
+    _use_this_python()
+    return json.loads(_core.verify(os.fspath(folder), samples, seed, float(timeout)))
+
+
+def report(folder: StrPath) -> dict[str, Any]:
+    """All that is known of a design: layers, timing, what tools and verification found."""
+    return json.loads(_core.report(os.fspath(folder)))
+
+
+def report_html(folder: StrPath) -> str:
+    """The same as a page of HTML that needs no other file."""
+    return _core.report_html(os.fspath(folder))
+
+
+def _named(x: Arrays) -> dict[str, np.ndarray]:
+    """Arrays by name, in the byte order of this machine and without gaps."""
+    given = x if isinstance(x, Mapping) else {"x": x}
+    arrays = {}
+    for name, values in given.items():
+        array = np.asarray(values)
+        if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+            raise TypeError(
+                f"array '{name}' holds {array.dtype}; taken are bool, integers and floats"
+            )
+        arrays[str(name)] = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+    return arrays
+
+
+def _use_this_python() -> None:
+    """Tools that come as wheels are looked for in the Python that runs this."""
+    os.environ.setdefault("GATEWRIGHT_PYTHON", sys.executable)
