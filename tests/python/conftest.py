@@ -15,6 +15,7 @@ PROGRAM = Path(
 )
 # The package of the same build as the program.
 sys.path.insert(0, str(PROGRAM.resolve().parents[2] / "python"))
+sys.path.append(str(ROOT / "tests/fixtures"))
 os.environ.setdefault("GATEWRIGHT_PYTHON", sys.executable)
 
 

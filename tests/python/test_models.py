@@ -1,0 +1,95 @@
+"""The fully connected models of ../shared/models in ONNX and QONNX form.
+
+These files lie beside the repository and are not part of it; without them the tests are skipped.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+gatewright = pytest.importorskip("gatewright", reason="the Python module is not built")
+
+MODELS = Path(__file__).resolve().parents[3] / "shared/models"
+if not MODELS.is_dir():
+    pytest.skip("../shared/models is not present", allow_module_level=True)
+
+QUANTISED = [
+    "qonnx_bnn_fc_1layer",
+    "qonnx_tfc_1w1a",
+    "qonnx_tfc_2w2a",
+    "t_qonnx_mlp_w4a4",
+    "t_qonnx_ternary_mlp",
+]
+FLOAT = [
+    "onnx_dense_big_keras",
+    "onnx_three_layer_keras",
+    "onnx_three_layer_pytorch",
+    "onnx_two_layer_keras",
+    "t_torch_mcdropout_mlp",
+    "t_torch_mlp",
+    "t_torch_vae",
+]
+
+
+def model(name):
+    """The file, its meta.json, its inputs by name and its reference outputs in order."""
+    meta = json.loads((MODELS / name / "meta.json").read_text())
+    (file,) = [f for f in meta["files"] if f.endswith(".onnx")]
+    stored = np.load(MODELS / name / meta["io"])
+    keys = sorted(key for key in stored if key[0] in "xy" and key[1:].isdecimal() or key in "xy")
+    inputs = {key: stored[key] for key in keys if key[0] == "x"}
+    return MODELS / name / file, meta, inputs, [stored[key] for key in keys if key[0] == "y"]
+
+
+@pytest.mark.parametrize("name", QUANTISED)
+def test_quantised_model(name, record_property):
+    file, meta, inputs, references = model(name)
+    outputs = gatewright.predict(file, inputs)
+    assert len(outputs) == len(references)
+    exact = "reproduce y exactly" in meta["exactness"] and "float scales" not in meta["exactness"]
+    for y, reference in zip(outputs.values(), references, strict=True):
+        assert y.shape == reference.shape
+        different = int((y != reference).sum())
+        record_property("differing_values", different)
+        print(f"{name}: {different} of {y.size} values differ")
+        if exact:
+            assert different == 0
+        else:
+            # The reference is a sum of float32 numbers. Its error goes with its terms, so it is
+            # measured by the largest output of the sample, not by a difference near zero.
+            size = np.abs(reference).max(axis=1, keepdims=True)
+            assert (np.abs(y - reference) <= 1e-5 * size).all()
+
+
+def test_differences_are_the_reference_s(name="t_qonnx_ternary_mlp", samples=2):
+    """Where a float32 reference differs, an evaluation in fractions gives the same as predict."""
+    exact = pytest.importorskip("exact", reason="the onnx package is not installed")
+    file, _, inputs, _ = model(name)
+    x = inputs["x"][:samples]
+    port = gatewright.load(file).inputs[0]["name"]
+    (expected,) = exact.evaluate(file, {port: x}).values()
+    (y,) = gatewright.predict(file, x).values()
+    assert (y == expected.astype(np.float32)).all()
+
+
+@pytest.mark.parametrize("name", FLOAT)
+def test_float_model(name):
+    file, _, inputs, references = model(name)
+    outputs = gatewright.predict(file, inputs, exact=False)
+    assert len(outputs) == len(references)
+    for y, reference in zip(outputs.values(), references, strict=True):
+        assert y.shape == reference.shape
+        assert np.abs(y - reference).max() <= 1e-4
+
+
+def test_accuracy_is_the_reference_s():
+    for name in QUANTISED:
+        file, meta, inputs, _ = model(name)
+        accuracy = meta.get("metric", {}).get("accuracy_on_io")
+        if accuracy is None:
+            continue
+        labels = np.load(MODELS / name / meta["io"])["label"]
+        (y,) = gatewright.predict(file, inputs).values()
+        assert (y.argmax(axis=1) == labels).mean() == pytest.approx(accuracy, abs=5e-4)
