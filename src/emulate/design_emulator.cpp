@@ -77,6 +77,10 @@ class ProcessRun {
             return false;
         }
         const Word control = bits::evaluate(process_.control, counters_);
+        if (control.size() != control_outputs()) {
+            fail(fmt::format("the control of process {} has {} outputs instead of {}",
+                             process_.name, control.size(), control_outputs()));
+        }
         for (std::size_t p = 0; p < inputs_.size(); ++p) {
             if (control[p] != 0 && queues[inputs_[p]].empty()) {
                 return false;
@@ -105,6 +109,9 @@ class ProcessRun {
         std::size_t next = 0;
         const auto take = [&](std::size_t count) {
             next += count;
+            if (next > results.size()) {
+                fail(fmt::format("the body of process {} has too few outputs", process_.name));
+            }
             return Word(results.begin() + static_cast<std::ptrdiff_t>(next - count),
                         results.begin() + static_cast<std::ptrdiff_t>(next));
         };
@@ -128,7 +135,7 @@ class ProcessRun {
             }
             slot += 3;
         }
-        if (next != results.size() || slot != control.size()) {
+        if (next != results.size()) {
             fail(fmt::format("process {} has outputs that nobody asked for", process_.name));
         }
         count();
@@ -136,6 +143,14 @@ class ProcessRun {
     }
 
   private:
+    std::size_t control_outputs() const {
+        std::size_t count = inputs_.size() + outputs_.size();
+        for (std::size_t m = 0; m < memories_.size(); ++m) {
+            count += is_rom(m) ? 1 : 3;
+        }
+        return count;
+    }
+
     bool is_rom(std::size_t memory) const { return !process_.memories[memory].contents.empty(); }
 
     std::optional<Word>& at(std::size_t memory, Int128 address) {

@@ -125,5 +125,12 @@ TEST_CASE("the emulator sees what is left undefined") {
     control.output("weights.write_when", control.constant(0, {false, 1}));
     control.output("weights.write_address", step);
     design.processes[0].control = control.take();
-    CHECK_THROWS_AS(emulate::DesignEmulator(design).run(x), std::logic_error);
+    bits::Function& body = design.processes[0].body;
+    CHECK_THROWS_WITH_AS(emulate::DesignEmulator(design).run(x),
+                         doctest::Contains("too few outputs"), std::logic_error);
+    for (std::size_t l = 0; l < design.processes[0].memories[0].lanes.size(); ++l) {
+        body.outputs.push_back({"weights." + std::to_string(l), 0});
+    }
+    CHECK_THROWS_WITH_AS(emulate::DesignEmulator(design).run(x),
+                         doctest::Contains("not written in its frame"), std::logic_error);
 }
