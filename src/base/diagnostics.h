@@ -14,8 +14,8 @@ enum class Severity { error, warning, note };
 
 /// One row of the catalogue (diagnostics.def).
 struct DiagnosticInfo {
-    std::string_view code;         ///< for example "GW0201", stable for ever
-    std::string_view name;         ///< for example "unsupported-operator"
+    std::string_view code;  ///< for example "GW0201", stable for ever
+    std::string_view name;  ///< for example "unsupported-operator"
     Severity severity;
     std::string_view explanation;  ///< what it means and what to do, for `gatewright explain`
     std::string_view example;      ///< a command line that provokes it; a test runs each one

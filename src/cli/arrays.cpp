@@ -9,7 +9,8 @@ namespace gatewright::cli {
 void check_output_name(const std::string& file) {
     if (!file.ends_with(".npy") && !file.ends_with(".npz")) {
         throw Failure(Code::unknown_option, {file, "", "", ""},
-                      "the output is neither .npy nor .npz", "Give a name with one of these endings.");
+                      "the output is neither .npy nor .npz",
+                      "Give a name with one of these endings.");
     }
 }
 
@@ -19,10 +20,10 @@ void write_arrays(const std::string& file, const NamedArrays& arrays) {
         return;
     }
     if (arrays.size() != 1) {
-        throw Failure(Code::unknown_option, {file, "", "", ""},
-                      fmt::format("the model has {} outputs, and an .npy holds one array",
-                                  arrays.size()),
-                      "Give a name that ends in .npz.");
+        throw Failure(
+            Code::unknown_option, {file, "", "", ""},
+            fmt::format("the model has {} outputs, and an .npy holds one array", arrays.size()),
+            "Give a name that ends in .npz.");
     }
     write_npy(file, arrays.front().second);
 }

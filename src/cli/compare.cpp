@@ -22,8 +22,7 @@ void run(Options& o) {
     o.predict.source = o.model->source;
     o.predict.final_activation = project::final_activation_named(o.model->final_activation);
     const auto prediction = project::predict(o.predict, read_arrays(o.input), o.input);
-    const auto rows =
-        project::compare(prediction.outputs, read_arrays(o.reference), o.reference);
+    const auto rows = project::compare(prediction.outputs, read_arrays(o.reference), o.reference);
     nlohmann::ordered_json json = nlohmann::ordered_json::array();
     for (const project::ComparedOutput& c : rows) {
         json.push_back({{"output", c.name},
@@ -34,8 +33,8 @@ void run(Options& o) {
                         {"rows", c.rows},
                         {"same_argmax", c.same_argmax}});
         if (!o.as_json) {
-            fmt::print("{}: {} of {} values differ, at most {:.3g}, {:.3g} on average",
-                       c.name, c.differing, c.values, c.largest_difference, c.mean_difference);
+            fmt::print("{}: {} of {} values differ, at most {:.3g}, {:.3g} on average", c.name,
+                       c.differing, c.values, c.largest_difference, c.mean_difference);
             if (c.rows > 0) {
                 fmt::print("; same argmax in {} of {} rows", c.same_argmax, c.rows);
             }
@@ -50,8 +49,7 @@ void run(Options& o) {
 }  // namespace
 
 void add_compare(CLI::App& program) {
-    auto* command =
-        program.add_subcommand("compare", "Compare predictions with reference outputs");
+    auto* command = program.add_subcommand("compare", "Compare predictions with reference outputs");
     auto o = std::make_shared<Options>();
     add_model(*command, o->model, "MODEL_OR_DIR");
     add_final_activation(*command, o->model);

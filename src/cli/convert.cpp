@@ -44,9 +44,8 @@ void run(Options& o) {
                operations, json.at("timing").at("latency_cycles").get<std::int64_t>(),
                json.at("timing").at("initiation_interval").get<std::int64_t>());
     for (const auto& a : json.at("approximations")) {
-        fmt::print("note: layer '{}': {}, error at most {:.3g}\n",
-                   a.at("layer").get<std::string>(), a.at("description").get<std::string>(),
-                   a.at("bound").get<double>());
+        fmt::print("note: layer '{}': {}, error at most {:.3g}\n", a.at("layer").get<std::string>(),
+                   a.at("description").get<std::string>(), a.at("bound").get<double>());
     }
 }
 
@@ -63,15 +62,17 @@ void add_convert(CLI::App& program) {
     command->add_option("--calibrate", o->convert.calibration,
                         "arrays (.npy, .npz) that show the numbers of inputs which the model does\n"
                         "not quantise; the narrowest type that holds them exactly is taken");
-    command->add_option("--target", o->convert.settings.target,
-                        "device family, for delays (`gatewright list targets`)")
+    command
+        ->add_option("--target", o->convert.settings.target,
+                     "device family, for delays (`gatewright list targets`)")
         ->capture_default_str();
     command->add_option("--clock-period", o->clock_period,
                         "nanoseconds; pipeline registers are placed to meet it");
     command->add_flag("--clock-enable", o->convert.settings.clock_enable,
                       "give the circuit a clock_enable input");
-    command->add_option("--extra-depth", o->convert.settings.extra_depth,
-                        "adder levels allowed over the shallowest tree; -1: any")
+    command
+        ->add_option("--extra-depth", o->convert.settings.extra_depth,
+                     "adder levels allowed over the shallowest tree; -1: any")
         ->capture_default_str();
     command->add_flag("--force", o->convert.force, "replace an existing design folder");
     command->callback([o] { run(*o); });

@@ -25,10 +25,9 @@ int main(int argc, char** argv) {
         "gatewright"};
     program.require_subcommand(1);
     program.set_version_flag("--version", "gatewright 0.1.0");
-    for (const auto add :
-         {cli::add_convert, cli::add_predict, cli::add_simulate, cli::add_synthesize,
-          cli::add_verify, cli::add_report, cli::add_inspect, cli::add_config, cli::add_compare,
-          cli::add_explain, cli::add_list}) {
+    for (const auto add : {cli::add_convert, cli::add_predict, cli::add_simulate,
+                           cli::add_synthesize, cli::add_verify, cli::add_report, cli::add_inspect,
+                           cli::add_config, cli::add_compare, cli::add_explain, cli::add_list}) {
         add(program);
     }
     try {

@@ -22,10 +22,11 @@ inline void add_model(CLI::App& command, const std::shared_ptr<ModelOptions>& op
 }
 
 inline void add_final_activation(CLI::App& command, const std::shared_ptr<ModelOptions>& options) {
-    command.add_option("--final-activation", options->final_activation,
-                       "what becomes of a last softmax or sigmoid that the model does not quantise:\n"
-                       "keep (computed from the circuit's exact outputs), drop (outputs are the\n"
-                       "values before it) or argmax (positions of the largest, in the circuit)")
+    command
+        .add_option("--final-activation", options->final_activation,
+                    "what becomes of a last softmax or sigmoid that the model does not quantise:\n"
+                    "keep (computed from the circuit's exact outputs), drop (outputs are the\n"
+                    "values before it) or argmax (positions of the largest, in the circuit)")
         ->capture_default_str();
 }
 

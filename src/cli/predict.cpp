@@ -28,9 +28,8 @@ void run(Options& o) {
     o.predict.final_activation = project::final_activation_named(o.model->final_activation);
     o.predict.trace = !o.trace.empty();
     Progress progress("predicting");
-    const project::Prediction prediction =
-        project::predict(o.predict, read_arrays(o.input), o.input,
-                         [&](std::int64_t done) { progress(done); });
+    const project::Prediction prediction = project::predict(
+        o.predict, read_arrays(o.input), o.input, [&](std::int64_t done) { progress(done); });
     write_arrays(o.output, prediction.outputs);
     if (!o.trace.empty()) {
         write_npz(o.trace, prediction.trace);
@@ -45,9 +44,10 @@ void add_predict(CLI::App& program) {
     auto o = std::make_shared<Options>();
     add_model(*command, o->model, "MODEL_OR_DIR");
     add_final_activation(*command, o->model);
-    command->add_option("-i,--input", o->input,
-                        "X.npy, or X.npz with arrays named as the model's inputs (else x, or\n"
-                        "x0, x1, ...); samples along the first axis")
+    command
+        ->add_option("-i,--input", o->input,
+                     "X.npy, or X.npz with arrays named as the model's inputs (else x, or\n"
+                     "x0, x1, ...); samples along the first axis")
         ->required();
     command->add_option("-o,--output", o->output, "Y.npy (one output) or Y.npz")->required();
     command->add_flag("--float", o->predict.as_trained,

@@ -15,7 +15,7 @@ using operators::Step;
 namespace {
 
 [[noreturn]] void refuse_array(const std::string& file, const std::string& input,
-                           const std::string& message, const std::string& remedy = {}) {
+                               const std::string& message, const std::string& remedy = {}) {
     throw Failure(Code::array_mismatch, {file, input, "input", ""}, message, remedy);
 }
 
@@ -103,8 +103,8 @@ Samples match_arrays(const std::vector<operators::ModelInput>& inputs, bool batc
         array = array == nullptr ? find(fmt::format("x{}", i)) : array;
         if (array == nullptr) {
             refuse_array(file, input.name, fmt::format("no array for it among: {}", names),
-                     fmt::format("Name the array '{}', or x{}.", input.name,
-                                 inputs.size() == 1 ? "" : std::to_string(i)));
+                         fmt::format("Name the array '{}', or x{}.", input.name,
+                                     inputs.size() == 1 ? "" : std::to_string(i)));
         }
         Shape expected = input.shape;
         const bool bare = array->shape == input.shape;
@@ -116,15 +116,15 @@ Samples match_arrays(const std::vector<operators::ModelInput>& inputs, bool batc
             count = array->shape[0];
         } else if (!bare || batched) {
             refuse_array(file, input.name,
-                     fmt::format("the array has shape {}, not {}", to_string(array->shape),
-                                 "[samples" + (input.shape.empty() ? std::string("]")
-                                                                   : ", " + to_string(input.shape)
-                                                                                .substr(1))));
+                         fmt::format("the array has shape {}, not {}", to_string(array->shape),
+                                     "[samples" + (input.shape.empty()
+                                                       ? std::string("]")
+                                                       : ", " + to_string(input.shape).substr(1))));
         }
         const bool axis = with_samples;
         if (i > 0 && (count != out.count || axis != out.has_batch_axis)) {
             refuse_array(file, input.name,
-                     fmt::format("it has {} samples, the first input {}", count, out.count));
+                         fmt::format("it has {} samples, the first input {}", count, out.count));
         }
         out.count = count;
         out.has_batch_axis = axis;
@@ -135,7 +135,7 @@ Samples match_arrays(const std::vector<operators::ModelInput>& inputs, bool batc
             const auto values = to_doubles(taken);
             if (!values) {
                 refuse_array(file, input.name, "an integer of the array is beyond 2^53",
-                         "Store the array as float64 or as 32-bit integers.");
+                             "Store the array as float64 or as 32-bit integers.");
             }
             taken = NpyArray::of(taken.shape, *values);
         }
@@ -183,11 +183,11 @@ Encoder::Encoder(const operators::CoreModel& model, std::size_t port)
         line.exact = exact_log2(a).has_value() && b == 0;
         line.low = to_double(p[2].at(e));
         line.high = to_double(p[3].at(e));
-        line.zero_point =
-            boost::multiprecision::denominator(z) == 1 ? to_double(z) : 0.0;
+        line.zero_point = boost::multiprecision::denominator(z) == 1 ? to_double(z) : 0.0;
     }
     const Rounding rounding = quantiser.rounding;
-    const bool exact = std::all_of(lines_.begin(), lines_.end(), [](const Line& l) { return l.exact; });
+    const bool exact =
+        std::all_of(lines_.begin(), lines_.end(), [](const Line& l) { return l.exact; });
     const bool small = std::all_of(lines_.begin(), lines_.end(), [](const Line& l) {
         return l.is_line && std::abs(l.low) < 1e9 && std::abs(l.high) < 1e9 &&
                std::abs(l.zero_point) < 1e9 && std::abs(l.b) < 1e15;
@@ -202,16 +202,16 @@ Encoder::Encoder(const operators::CoreModel& model, std::size_t port)
         rows_.b.push_back(line.b);
         rows_.low.push_back(line.low);
         rows_.high.push_back(line.high);
-        rows_.margin.push_back(1e-12 * (3 + std::max(std::abs(line.low), std::abs(line.high)) +
-                                        std::abs(line.b)));
+        rows_.margin.push_back(
+            1e-12 * (3 + std::max(std::abs(line.low), std::abs(line.high)) + std::abs(line.b)));
         rows_.zero_point.push_back(line.zero_point);
     }
 }
 
 std::int64_t Encoder::slow(double x, std::int64_t element) const {
     const auto steps = std::span(encoding_.steps);
-    const operators::Real value = operators::apply(steps.first(steps.size() - 1),
-                                                   {to_rational(x), 0}, element);
+    const operators::Real value =
+        operators::apply(steps.first(steps.size() - 1), {to_rational(x), 0}, element);
     const BigInt integer =
         operators::quantize_integer(steps.back(), operators::exact_value(value), element);
     return integer.convert_to<std::int64_t>();
@@ -291,8 +291,8 @@ void Encoder::encode(const Samples& samples, std::int64_t first, std::int64_t co
             const std::int64_t from =
                 encoding_.index.empty() ? e : encoding_.index[static_cast<std::size_t>(e)];
             for (std::int64_t s = 0; s < count; ++s) {
-                out[e * stride + s] = static_cast<Integer>(integer(
-                    static_cast<double>(x[(first + s) * pitch + from]), e, first + s));
+                out[e * stride + s] = static_cast<Integer>(
+                    integer(static_cast<double>(x[(first + s) * pitch + from]), e, first + s));
             }
         }
     });
@@ -307,8 +307,7 @@ template void Encoder::encode(const Samples&, std::int64_t, std::int64_t, std::i
 
 Decoder::Decoder(const operators::CoreModel& model, std::size_t output)
     : decoding_(model.decodings[output]) {
-    const network::TensorType& type =
-        model.network.type(model.network.outputs()[output].value);
+    const network::TensorType& type = model.network.type(model.network.outputs()[output].value);
     shape_ = type.shape;
     const std::int64_t count = element_count(shape_);
     is_line_ = decoding_.steps.empty() ||
@@ -322,9 +321,8 @@ Decoder::Decoder(const operators::CoreModel& model, std::size_t output)
             scale_.push_back(
                 (plain ? unit : Rational(decoding_.steps[0].parameters[0].at(e) * unit))
                     .convert_to<long double>());
-            offset_.push_back(plain ? 0.0L
-                                    : decoding_.steps[0].parameters[1].at(e)
-                                          .convert_to<long double>());
+            offset_.push_back(
+                plain ? 0.0L : decoding_.steps[0].parameters[1].at(e).convert_to<long double>());
         }
     }
 }
@@ -332,7 +330,8 @@ Decoder::Decoder(const operators::CoreModel& model, std::size_t output)
 void Decoder::decode(const std::int64_t* integers, std::int64_t stride, float* values) const {
     if (is_line_) {
         for (std::size_t e = 0; e < frac_.size(); ++e) {
-            const auto n = static_cast<long double>(integers[static_cast<std::int64_t>(e) * stride]);
+            const auto n =
+                static_cast<long double>(integers[static_cast<std::int64_t>(e) * stride]);
             values[e] = static_cast<float>(n * scale_[e] + offset_[e]);
         }
         return;

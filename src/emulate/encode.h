@@ -20,9 +20,9 @@ struct Samples {
     std::vector<NpyArray> inputs;
 };
 
-/// Takes arrays by the model's input names, else `x`, or `x0`, `x1`, ... in order, and checks shapes
-/// and types. `file` names the source in errors. Throws Failure(array_mismatch).
-/// The arrays are taken over, not copied, where they are moved in.
+/// Takes arrays by the model's input names, else `x`, or `x0`, `x1`, ... in order, and checks
+/// shapes and types. `file` names the source in errors. Throws Failure(array_mismatch). The arrays
+/// are taken over, not copied, where they are moved in.
 Samples match_arrays(const operators::CoreModel& model, NamedArrays arrays,
                      const std::string& file);
 /// The same for any list of inputs (the float reference has no core model).

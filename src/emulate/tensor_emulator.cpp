@@ -137,8 +137,8 @@ struct TensorEmulator::Program {
             buffer.lane = std::max(buffer.lane, lane);
         }
         buffer.offset = memory;
-        const std::size_t bytes = static_cast<std::size_t>(buffer.elements * block) *
-                                  bits::lane_bytes(buffer.lane);
+        const std::size_t bytes =
+            static_cast<std::size_t>(buffer.elements * block) * bits::lane_bytes(buffer.lane);
         memory += (bytes + 63) / 64 * 64;
         buffers[value] = buffer;
     }
@@ -238,8 +238,8 @@ struct TensorEmulator::Program {
             }
             kernel.matrices.push_back(std::move(packed));
         }
-        kernel.scratch = static_cast<std::size_t>((longest + 4) * block) *
-                         bits::lane_bytes(kernel.sum_lane);
+        kernel.scratch =
+            static_cast<std::size_t>((longest + 4) * block) * bits::lane_bytes(kernel.sum_lane);
     }
 
     Working working() const {
@@ -310,8 +310,7 @@ struct TensorEmulator::Program {
                     out.push_back(at(base, buffer, r * part + i));
                 }
             }
-            kernel.evaluators[static_cast<std::size_t>(
-                                  kernel.body_of[static_cast<std::size_t>(r)])]
+            kernel.evaluators[static_cast<std::size_t>(kernel.body_of[static_cast<std::size_t>(r)])]
                 .run(in.data(), out.data(), working.evaluator);
         }
     }
@@ -370,8 +369,8 @@ struct TensorEmulator::Program {
             for (std::int64_t o = 0; o < matrix.n_out; ++o) {
                 std::fill(sum, sum + block, Int128{0});
                 for (std::int64_t k = 0; k < matrix.n_in; ++k) {
-                    const Int128 w = matrix.w64[static_cast<std::size_t>(
-                        (o / 4 * matrix.n_in + k) * 4 + o % 4)];
+                    const Int128 w =
+                        matrix.w64[static_cast<std::size_t>((o / 4 * matrix.n_in + k) * 4 + o % 4)];
                     for (std::int64_t s = 0; s < block; ++s) {
                         sum[s] += w * x[k * block + s];
                     }
@@ -398,7 +397,8 @@ struct TensorEmulator::Program {
         }
     }
 
-    /// Encodes samples [first, first + count) into the input buffers; the rest of the block is zero.
+    /// Encodes samples [first, first + count) into the input buffers; the rest of the block is
+    /// zero.
     void load(const Samples& samples, std::int64_t first, std::int64_t count, Working& working,
               std::vector<std::int64_t>& integers) const {
         const auto inputs = model.network.inputs();
@@ -406,17 +406,18 @@ struct TensorEmulator::Program {
             const Buffer& buffer = buffers.at({inputs[p], 0});
             std::byte* to = at(aligned(working.memory), buffer, 0);
             if (count < block) {
-                std::memset(to, 0, static_cast<std::size_t>(buffer.elements * block) *
-                                       bits::lane_bytes(buffer.lane));
+                std::memset(to, 0,
+                            static_cast<std::size_t>(buffer.elements * block) *
+                                bits::lane_bytes(buffer.lane));
             }
             switch (buffer.lane) {
                 case Lane::i16:
-                    encoders[p].encode(samples, first, count,
-                                       reinterpret_cast<std::int16_t*>(to), block);
+                    encoders[p].encode(samples, first, count, reinterpret_cast<std::int16_t*>(to),
+                                       block);
                     break;
                 case Lane::i32:
-                    encoders[p].encode(samples, first, count,
-                                       reinterpret_cast<std::int32_t*>(to), block);
+                    encoders[p].encode(samples, first, count, reinterpret_cast<std::int32_t*>(to),
+                                       block);
                     break;
                 default:
                     integers.assign(static_cast<std::size_t>(buffer.elements * block), 0);
@@ -443,8 +444,7 @@ TensorEmulator::TensorEmulator(const operators::CoreModel& model)
 TensorEmulator::~TensorEmulator() = default;
 
 TensorEmulator::Result TensorEmulator::run(
-    const Samples& samples, int threads,
-    const std::function<void(std::int64_t)>& progress) const {
+    const Samples& samples, int threads, const std::function<void(std::int64_t)>& progress) const {
     const Program& program = *program_;
     Result result;
     for (const Decoder& decoder : program.decoders) {
@@ -552,8 +552,8 @@ std::vector<TensorEmulator::Trace> TensorEmulator::trace(const Samples& samples)
         for (std::uint32_t i = 0; i < node.types.size(); ++i) {
             const std::string base = fmt::format("{}.{}", node.where.layer, node.op->name);
             const int again = used[base]++;
-            traces.push_back({again == 0 ? base : fmt::format("{}.{}", base, again),
-                              node.types[i].shape, {}});
+            traces.push_back(
+                {again == 0 ? base : fmt::format("{}.{}", base, again), node.types[i].shape, {}});
             traces.back().values.resize(
                 static_cast<std::size_t>(samples.count * element_count(node.types[i].shape)));
             values.push_back({id, i});
@@ -573,9 +573,9 @@ std::vector<TensorEmulator::Trace> TensorEmulator::trace(const Samples& samples)
                 const int frac = type.fixed->at(e).type.frac;
                 for (std::int64_t s = 0; s < count; ++s) {
                     traces[i].values[static_cast<std::size_t>((first + s) * buffer.elements + e)] =
-                        std::ldexp(static_cast<double>(
-                                       integers[static_cast<std::size_t>(e * block + s)]),
-                                   -frac);
+                        std::ldexp(
+                            static_cast<double>(integers[static_cast<std::size_t>(e * block + s)]),
+                            -frac);
                 }
             }
         }

@@ -11,9 +11,9 @@
 
 namespace gatewright::emulate {
 
-/// Runs a core model on many samples: blocks of samples, each tensor in the narrowest lanes that its
-/// exact ranges allow, element-major so that SIMD runs over samples. This is `predict`. It has no
-/// arithmetic of its own: bodies and matrices come from operators/core.h.
+/// Runs a core model on many samples: blocks of samples, each tensor in the narrowest lanes that
+/// its exact ranges allow, element-major so that SIMD runs over samples. This is `predict`. It has
+/// no arithmetic of its own: bodies and matrices come from operators/core.h.
 class TensorEmulator {
   public:
     explicit TensorEmulator(const operators::CoreModel& model);

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "base/diagnostics.h"
 #include "network/network.h"
 
 namespace gatewright::network {
@@ -21,6 +22,7 @@ struct ImportedModel {
     /// first axis (or has none), and the declared shapes are those of one sample.
     bool batched = true;
     std::vector<InputDeclaration> inputs;  ///< in the order of the network's inputs
+    std::vector<Diagnostic> notes;         ///< what was left aside or renamed; never an error
 };
 
 }  // namespace gatewright::network

@@ -93,11 +93,11 @@ std::string inspect_text(const nlohmann::ordered_json& inspection);
 struct ComparedOutput {
     std::string name;
     std::int64_t values = 0;
-    std::int64_t differing = 0;       ///< not equal as float32
+    std::int64_t differing = 0;  ///< not equal as float32
     double largest_difference = 0;
     double mean_difference = 0;
     std::int64_t rows = 0;
-    std::int64_t same_argmax = 0;     ///< rows whose largest element is the same
+    std::int64_t same_argmax = 0;  ///< rows whose largest element is the same
 };
 /// Compares predictions with reference arrays (by output name, else y, or y0, y1, ...).
 std::vector<ComparedOutput> compare(const NamedArrays& outputs, const NamedArrays& reference,

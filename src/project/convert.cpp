@@ -21,9 +21,10 @@ FixedType lossless_type(const NpyArray& array, const std::string& input) {
             }
             if (v != 0) {
                 int exponent = 0;
-                const auto mantissa = static_cast<std::int64_t>(
-                    std::ldexp(std::frexp(std::abs(v), &exponent), 53));
-                frac = std::max(frac, 53 - exponent - trailing_zeros(static_cast<UInt128>(mantissa)));
+                const auto mantissa =
+                    static_cast<std::int64_t>(std::ldexp(std::frexp(std::abs(v), &exponent), 53));
+                frac =
+                    std::max(frac, 53 - exponent - trailing_zeros(static_cast<UInt128>(mantissa)));
             }
         }
     }
@@ -91,8 +92,7 @@ NamedArrays decode_ports(const operators::CoreModel& model, const PortIntegers& 
             decoder.decode(integers[o].data() + s, samples.count,
                            values.data() + static_cast<std::size_t>(s) * count);
         }
-        out.emplace_back(model.network.outputs()[o].name,
-                         shaped(decoder.shape(), values, samples));
+        out.emplace_back(model.network.outputs()[o].name, shaped(decoder.shape(), values, samples));
     }
     return out;
 }
@@ -144,7 +144,8 @@ Prediction predict(const PredictOptions& options, NamedArrays arrays,
         samples = emulate::match_arrays(model, std::move(arrays), arrays_file);
     } else {
         const network::ImportedModel imported = load_model(options.source);
-        samples = emulate::match_arrays(inputs_of(imported), imported.batched, std::move(arrays), arrays_file);
+        samples = emulate::match_arrays(inputs_of(imported), imported.batched, std::move(arrays),
+                                        arrays_file);
         if (options.as_trained) {
             const network::Network layers =
                 with_final_activation(imported.network, options.final_activation);
@@ -186,10 +187,10 @@ SimulatedPrediction simulate_samples(const SimulateOptions& options, const Named
         files = {options.folder / "reports" / "synthesis" / "netlist_simulation.v"};
         std::error_code error;
         if (!fs::is_regular_file(files[0], error)) {
-            throw Failure(Code::file_missing, {options.folder.string(), "", "", ""},
-                          "the design has no synthesised netlist yet",
-                          fmt::format("Run `gatewright synthesize {}` first.",
-                                      options.folder.string()));
+            throw Failure(
+                Code::file_missing, {options.folder.string(), "", "", ""},
+                "the design has no synthesised netlist yet",
+                fmt::format("Run `gatewright synthesize {}` first.", options.folder.string()));
         }
         work += "_netlist";
     }
@@ -242,23 +243,20 @@ std::vector<ComparedOutput> compare(const NamedArrays& outputs, const NamedArray
         c.values = static_cast<std::int64_t>(a->size());
         for (std::size_t i = 0; i < a->size(); ++i) {
             const double difference = std::abs((*a)[i] - (*b)[i]);
-            c.differing +=
-                static_cast<float>((*a)[i]) != static_cast<float>((*b)[i]) ? 1 : 0;
+            c.differing += static_cast<float>((*a)[i]) != static_cast<float>((*b)[i]) ? 1 : 0;
             c.largest_difference = std::max(c.largest_difference, difference);
             c.mean_difference += difference;
         }
         c.mean_difference /= static_cast<double>(std::max<std::int64_t>(1, c.values));
-        const auto length = static_cast<std::ptrdiff_t>(
-            array.shape.size() > 1 ? array.shape.back() : 1);
-        for (std::ptrdiff_t i = 0; length > 1 && i + length <= static_cast<std::ptrdiff_t>(a->size());
-             i += length) {
+        const auto length =
+            static_cast<std::ptrdiff_t>(array.shape.size() > 1 ? array.shape.back() : 1);
+        for (std::ptrdiff_t i = 0;
+             length > 1 && i + length <= static_cast<std::ptrdiff_t>(a->size()); i += length) {
             const auto p = a->begin() + i;
             const auto q = b->begin() + i;
             ++c.rows;
-            c.same_argmax += std::max_element(p, p + length) - p ==
-                                     std::max_element(q, q + length) - q
-                                 ? 1
-                                 : 0;
+            c.same_argmax +=
+                std::max_element(p, p + length) - p == std::max_element(q, q + length) - q ? 1 : 0;
         }
         out.push_back(c);
     }

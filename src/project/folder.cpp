@@ -66,8 +66,8 @@ Translation translate(operators::CoreModel model, const Settings& settings) {
     const bits::Function& body = out.parallel.design.processes.front().body;
     out.pipeline = passes::pipeline(body, delays, options);
     out.critical_path_ns = passes::critical_path_ns(body, delays, out.pipeline);
-    out.interface = backends::verilog::interface_of(out.parallel.design,
-                                                    {out.pipeline, settings.clock_enable});
+    out.interface =
+        backends::verilog::interface_of(out.parallel.design, {out.pipeline, settings.clock_enable});
     return out;
 }
 
@@ -97,10 +97,10 @@ ordered_json to_json(const Translation& t) {
                                const auto& design_ports) {
         ordered_json list = ordered_json::array();
         for (std::size_t i = 0; i < interface_ports.size(); ++i) {
-            list.push_back({{"port", interface_ports[i].name},
-                            {"tensor", interface_ports[i].tensor},
-                            {"elements", lanes_json(interface_ports[i].lanes,
-                                                    design_ports[i].lanes)}});
+            list.push_back(
+                {{"port", interface_ports[i].name},
+                 {"tensor", interface_ports[i].tensor},
+                 {"elements", lanes_json(interface_ports[i].lanes, design_ports[i].lanes)}});
         }
         ports[key] = list;
     };
@@ -223,8 +223,7 @@ void write_folder(const fs::path& folder, bool force,
     } catch (const fs::filesystem_error& failure) {
         fs::remove_all(temporary, error);
         throw Failure(Code::file_unwritable, {folder.string(), "", "", ""},
-                      failure.code().message(),
-                      "Check its permissions and the space on the disk.");
+                      failure.code().message(), "Check its permissions and the space on the disk.");
     } catch (...) {
         fs::remove_all(temporary, error);
         throw;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 
 #include "base/file.h"
@@ -22,14 +23,16 @@ FinalActivation final_activation_named(const std::string& name) {
             return value;
         }
     }
-    throw Failure(Code::unknown_option, {},
-                  fmt::format("there is no final activation '{}'", name),
+    throw Failure(Code::unknown_option, {}, fmt::format("there is no final activation '{}'", name),
                   "Write keep, drop or argmax.");
 }
 
 network::ImportedModel load_model(const ModelSource& source) {
     if (!source.file.ends_with(".onnx")) {
-        read_file_bytes(source.file, 1);  // a missing file is reported as such
+        std::error_code error;
+        if (!std::filesystem::is_regular_file(source.file, error)) {
+            read_file_bytes(source.file);  // says why it cannot be read
+        }
         throw Failure(Code::unknown_format, {source.file, "", "", ""},
                       "its ending is none of a known model format",
                       "Give an ONNX or QONNX model (.onnx).");

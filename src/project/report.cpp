@@ -52,12 +52,15 @@ std::vector<std::pair<std::string, std::string>> summary(const ordered_json& r) 
     if (!r.at("settings").at("clock_period_ns").is_null()) {
         const double period = r.at("settings").at("clock_period_ns");
         rows.emplace_back("clock period asked", fmt::format("{:g} ns", period));
-        rows.emplace_back("latency at it", fmt::format("{:g} ns", period * static_cast<double>(latency)));
+        rows.emplace_back("latency at it",
+                          fmt::format("{:g} ns", period * static_cast<double>(latency)));
     }
-    rows.emplace_back("initiation interval",
-                      fmt::format("{} cycle(s)", timing.at("initiation_interval").get<std::int64_t>()));
-    rows.emplace_back("estimated critical path",
-                      fmt::format("{:.2f} ns", timing.at("estimated_critical_path_ns").get<double>()));
+    rows.emplace_back(
+        "initiation interval",
+        fmt::format("{} cycle(s)", timing.at("initiation_interval").get<std::int64_t>()));
+    rows.emplace_back(
+        "estimated critical path",
+        fmt::format("{:.2f} ns", timing.at("estimated_critical_path_ns").get<double>()));
     const auto& total = r.at("total");
     for (const char* key : {"operations", "adders", "multipliers", "tables", "register_bits"}) {
         if (total.contains(key)) {
@@ -93,20 +96,19 @@ std::vector<std::pair<std::string, std::string>> summary(const ordered_json& r) 
         const auto& v = r.at("verification");
         rows.emplace_back("verification", v.at("verdict").get<std::string>());
         for (const auto& c : v.at("comparisons")) {
-            rows.emplace_back(
-                "  " + c.at("level").get<std::string>(),
-                c.contains("skipped")
-                    ? "skipped: " + c.at("skipped").get<std::string>()
-                    : fmt::format("{} mismatches in {} samples",
-                                  c.at("mismatches").get<std::int64_t>(),
-                                  c.at("samples").get<std::int64_t>()));
+            rows.emplace_back("  " + c.at("level").get<std::string>(),
+                              c.contains("skipped")
+                                  ? "skipped: " + c.at("skipped").get<std::string>()
+                                  : fmt::format("{} mismatches in {} samples",
+                                                c.at("mismatches").get<std::int64_t>(),
+                                                c.at("samples").get<std::int64_t>()));
         }
     }
     for (const auto& a : r.at("approximations")) {
-        rows.emplace_back("approximation in " + a.at("layer").get<std::string>(),
-                          fmt::format("{}, error at most {:.3g}",
-                                      a.at("description").get<std::string>(),
-                                      a.at("bound").get<double>()));
+        rows.emplace_back(
+            "approximation in " + a.at("layer").get<std::string>(),
+            fmt::format("{}, error at most {:.3g}", a.at("description").get<std::string>(),
+                        a.at("bound").get<double>()));
     }
     return rows;
 }
@@ -117,8 +119,8 @@ ordered_json report(const fs::path& folder) {
     const StoredDesign design = read_design(folder);
     ordered_json out = design.json;
     out.erase("model");
-    ordered_json total = {{"operations", 0}, {"adders", 0}, {"multipliers", 0},
-                          {"comparisons", 0}, {"tables", 0}};
+    ordered_json total = {
+        {"operations", 0}, {"adders", 0}, {"multipliers", 0}, {"comparisons", 0}, {"tables", 0}};
     for (const auto& layer : out.at("layers")) {
         for (auto& [key, value] : total.items()) {
             value = value.get<std::int64_t>() + layer.at(key).get<std::int64_t>();
@@ -132,8 +134,7 @@ ordered_json report(const fs::path& folder) {
         out["timing"]["latency_ns"] = nullptr;
     } else {
         out["timing"]["latency_ns"] =
-            *design.settings.clock_period_ns *
-            out.at("timing").at("latency_cycles").get<double>();
+            *design.settings.clock_period_ns * out.at("timing").at("latency_cycles").get<double>();
     }
     out["synthesis"] = read_json(folder / "reports" / "synthesis.json");
     out["place_and_route"] = read_json(folder / "reports" / "place_and_route.json");
@@ -158,12 +159,10 @@ std::string report_text(const ordered_json& r) {
     out += fmt::format("\n  {:<24} {:>10} {:>8} {:>11} {:>7}\n", "layer", "operations", "adders",
                        "comparisons", "tables");
     for (const auto& layer : r.at("layers")) {
-        out += fmt::format("  {:<24} {:>10} {:>8} {:>11} {:>7}\n",
-                           layer.at("layer").get<std::string>(),
-                           layer.at("operations").get<std::int64_t>(),
-                           layer.at("adders").get<std::int64_t>(),
-                           layer.at("comparisons").get<std::int64_t>(),
-                           layer.at("tables").get<std::int64_t>());
+        out += fmt::format(
+            "  {:<24} {:>10} {:>8} {:>11} {:>7}\n", layer.at("layer").get<std::string>(),
+            layer.at("operations").get<std::int64_t>(), layer.at("adders").get<std::int64_t>(),
+            layer.at("comparisons").get<std::int64_t>(), layer.at("tables").get<std::int64_t>());
     }
     return out;
 }
@@ -187,9 +186,10 @@ std::string report_html(const ordered_json& r) {
         most = std::max(most, layer.at("operations").get<std::int64_t>());
     }
     const std::size_t count = r.at("layers").size();
-    out += fmt::format("<svg width=\"100%\" viewBox=\"0 0 800 {}\" role=\"img\" "
-                       "aria-label=\"operations by layer\">\n",
-                       std::max<std::size_t>(1, count) * 26);
+    out += fmt::format(
+        "<svg width=\"100%\" viewBox=\"0 0 800 {}\" role=\"img\" "
+        "aria-label=\"operations by layer\">\n",
+        std::max<std::size_t>(1, count) * 26);
     std::size_t row = 0;
     for (const auto& layer : r.at("layers")) {
         const std::int64_t operations = layer.at("operations");
@@ -202,8 +202,9 @@ std::string report_html(const ordered_json& r) {
             226 + 500.0 * static_cast<double>(operations) / static_cast<double>(most), operations);
         ++row;
     }
-    out += "</svg>\n<table>\n<tr><th>layer</th><th>operations</th><th>adders</th>"
-           "<th>multipliers</th><th>comparisons</th><th>tables</th></tr>\n";
+    out +=
+        "</svg>\n<table>\n<tr><th>layer</th><th>operations</th><th>adders</th>"
+        "<th>multipliers</th><th>comparisons</th><th>tables</th></tr>\n";
     for (const auto& layer : r.at("layers")) {
         out += fmt::format("<tr><td>{}</td>", escaped(layer.at("layer").get<std::string>()));
         for (const char* key : {"operations", "adders", "multipliers", "comparisons", "tables"}) {
@@ -211,19 +212,20 @@ std::string report_html(const ordered_json& r) {
         }
         out += "</tr>\n";
     }
-    out += "</table>\n<h2>Ports</h2>\n<table>\n<tr><th>port</th><th>tensor</th><th>elements</th>"
-           "<th>bits</th></tr>\n";
+    out +=
+        "</table>\n<h2>Ports</h2>\n<table>\n<tr><th>port</th><th>tensor</th><th>elements</th>"
+        "<th>bits</th></tr>\n";
     for (const char* side : {"inputs", "outputs"}) {
         for (const auto& port : r.at("ports").at(side)) {
             std::int64_t bits = 0;
             for (const auto& element : port.at("elements")) {
                 bits += element.at("width").get<std::int64_t>();
             }
-            out += fmt::format("<tr><td>{}</td><td>{}</td><td class=\"n\">{}</td>"
-                               "<td class=\"n\">{}</td></tr>\n",
-                               escaped(port.at("port").get<std::string>()),
-                               escaped(port.at("tensor").get<std::string>()),
-                               port.at("elements").size(), bits);
+            out += fmt::format(
+                "<tr><td>{}</td><td>{}</td><td class=\"n\">{}</td>"
+                "<td class=\"n\">{}</td></tr>\n",
+                escaped(port.at("port").get<std::string>()),
+                escaped(port.at("tensor").get<std::string>()), port.at("elements").size(), bits);
         }
     }
     return out + "</table>\n</body></html>\n";
@@ -243,7 +245,8 @@ ordered_json inspect(const ModelSource& source) {
     out["inputs"] = inputs;
     ordered_json outputs = ordered_json::array();
     for (const auto& output : model.network.outputs()) {
-        outputs.push_back({{"name", output.name}, {"shape", model.network.type(output.value).shape}});
+        outputs.push_back(
+            {{"name", output.name}, {"shape", model.network.type(output.value).shape}});
     }
     out["outputs"] = outputs;
     ordered_json layers = ordered_json::array();
@@ -257,6 +260,10 @@ ordered_json inspect(const ModelSource& source) {
                           {"shape", node.types.front().shape}});
     }
     out["layers"] = layers;
+    out["notes"] = ordered_json::array();
+    for (const Diagnostic& note : model.notes) {
+        out["notes"].push_back(note.text());
+    }
     return out;
 }
 
@@ -265,7 +272,8 @@ std::string inspect_text(const ordered_json& i) {
                                   i.at("batch").get<std::string>());
     for (const char* side : {"inputs", "outputs"}) {
         for (const auto& port : i.at(side)) {
-            out += fmt::format("  {} {} {}\n", std::string_view(side).substr(0, std::string_view(side).size() - 1),
+            out += fmt::format("  {} {} {}\n",
+                               std::string_view(side).substr(0, std::string_view(side).size() - 1),
                                port.at("name").get<std::string>(), port.at("shape").dump());
         }
     }
@@ -273,6 +281,9 @@ std::string inspect_text(const ordered_json& i) {
         out += fmt::format("  {:<40} {:<22} {:<16} {}\n", layer.at("layer").get<std::string>(),
                            layer.at("type").get<std::string>(),
                            layer.at("operator").get<std::string>(), layer.at("shape").dump());
+    }
+    for (const auto& note : i.at("notes")) {
+        out += fmt::format("{}\n", note.get<std::string>());
     }
     return out;
 }

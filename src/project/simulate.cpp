@@ -56,12 +56,12 @@ PortIntegers random_ports(const operators::CoreModel& model, std::int64_t sample
             const Interval& range = type.fixed->at(e).range;
             const auto low = static_cast<std::int64_t>(range.low);
             const auto high = static_cast<std::int64_t>(range.high);
-            const auto span = static_cast<std::uint64_t>(high) - static_cast<std::uint64_t>(low) + 1;
+            const auto span =
+                static_cast<std::uint64_t>(high) - static_cast<std::uint64_t>(low) + 1;
             for (std::int64_t s = 0; s < samples; ++s) {
                 const std::uint64_t random = next_random(state);
-                std::int64_t value =
-                    static_cast<std::int64_t>(static_cast<std::uint64_t>(low) +
-                                              (span == 0 ? random : random % span));
+                std::int64_t value = static_cast<std::int64_t>(
+                    static_cast<std::uint64_t>(low) + (span == 0 ? random : random % span));
                 switch (s) {
                     case 0:
                         value = low;
@@ -101,8 +101,8 @@ std::string vectors_text(const std::vector<Interface::Port>& ports, const PortIn
             std::vector<bool> bits(static_cast<std::size_t>((width + 3) / 4 * 4), false);
             std::size_t bit = 0;
             for (std::size_t e = 0; e < ports[p].lanes.size(); ++e) {
-                const std::int64_t value =
-                    integers[p][e * static_cast<std::size_t>(samples) + static_cast<std::size_t>(s)];
+                const std::int64_t value = integers[p][e * static_cast<std::size_t>(samples) +
+                                                       static_cast<std::size_t>(s)];
                 for (int i = 0; i < ports[p].lanes[e].width; ++i) {
                     bits[bit++] = ((value >> std::min(i, 63)) & 1) != 0;
                 }
@@ -150,9 +150,9 @@ SimulationOutcome simulate(const fs::path& folder, const std::vector<fs::path>& 
     const std::size_t at = printed.rfind("GATEWRIGHT ");
     const auto number = [&](const char* key) {
         const std::size_t k = printed.find(key, at);
-        return k == std::string::npos ? std::int64_t{-1}
-                                      : std::strtoll(printed.c_str() + k + std::string(key).size(),
-                                                     nullptr, 10);
+        return k == std::string::npos
+                   ? std::int64_t{-1}
+                   : std::strtoll(printed.c_str() + k + std::string(key).size(), nullptr, 10);
     };
     if (at == std::string::npos || number("frames=") != samples) {
         throw Failure(Code::simulation_failed, {work.string(), "", "", ""},
@@ -181,7 +181,8 @@ SimulationOutcome simulate(const fs::path& folder, const std::vector<fs::path>& 
                 std::uint64_t value = 0;
                 for (int i = 0; i < type.width; ++i, ++bit) {
                     const std::size_t digit = bit / 4;
-                    const int v = digit < word.size() ? hex_value(word[word.size() - 1 - digit]) : -1;
+                    const int v =
+                        digit < word.size() ? hex_value(word[word.size() - 1 - digit]) : -1;
                     defined = defined && v >= 0;
                     if (i < 64 && v >= 0 && ((v >> (bit % 4)) & 1) != 0) {
                         value |= std::uint64_t{1} << i;

@@ -18,7 +18,7 @@ ordered_json synthesize(const SynthesizeOptions& options) {
     job.family = job.family == "generic" ? "ecp5" : job.family;
     job.folder = options.folder / "reports" / "synthesis";
     job.timeout_seconds = options.timeout_seconds;
-    job.dsp = false;   // so that the netlist can be simulated and compared with peers
+    job.dsp = false;  // so that the netlist can be simulated and compared with peers
     job.bram = false;
     const flow::SynthesisResult result = flow::synthesize(job);
     ordered_json out;

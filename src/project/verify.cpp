@@ -43,8 +43,7 @@ std::int64_t check_tables(const operators::CoreModel& model, std::int64_t& check
                 Int128 expected = 0;
                 if (is_table) {
                     const auto& f = node.fields<operators::TableFields>();
-                    expected = f.words.at(element)[static_cast<std::size_t>(
-                        n - f.low.at(element))];
+                    expected = f.words.at(element)[static_cast<std::size_t>(n - f.low.at(element))];
                 } else {
                     const auto& f = node.fields<operators::ThresholdFields>();
                     expected = f.base.at(element);
@@ -113,7 +112,9 @@ std::int64_t differing(const PortIntegers& a, const PortIntegers& b) {
     return count;
 }
 
-std::string text_of(Int128 value) { return to_string(value); }
+std::string text_of(Int128 value) {
+    return to_string(value);
+}
 
 ordered_json contraction_json(const schedule::BuiltContraction& c) {
     ordered_json out;
@@ -157,9 +158,8 @@ ordered_json ranges_json(const operators::CoreModel& model) {
                 width = std::max(width, format.type.width);
             }
         }
-        const bool wraps =
-            node.op == &operators::quantize_operator &&
-            node.fields<operators::QuantizeFields>().overflow == Overflow::wrap;
+        const bool wraps = node.op == &operators::quantize_operator &&
+                           node.fields<operators::QuantizeFields>().overflow == Overflow::wrap;
         out.push_back({{"layer", node.where.layer},
                        {"operator", std::string(node.op->name)},
                        {"low", text_of(range.low)},
@@ -230,9 +230,8 @@ ordered_json verify(const VerifyOptions& options,
     }
     ordered_json comparisons = ordered_json::array();
     const auto add = [&](const std::string& level, std::int64_t mismatches, ordered_json extra) {
-        ordered_json row = {{"level", level},
-                            {"samples", options.samples},
-                            {"mismatches", mismatches}};
+        ordered_json row = {
+            {"level", level}, {"samples", options.samples}, {"mismatches", mismatches}};
         row.update(extra);
         comparisons.push_back(row);
         equal = equal && mismatches == 0;
@@ -251,16 +250,16 @@ ordered_json verify(const VerifyOptions& options,
                     .version.empty()) {
                 continue;
             }
-            const SimulationOutcome outcome =
-                simulate(options.folder, files, translation.interface, inputs, options.samples,
-                         simulator, options.folder / "simulation" / work, options.seed,
-                         options.timeout_seconds);
+            const SimulationOutcome outcome = simulate(
+                options.folder, files, translation.interface, inputs, options.samples, simulator,
+                options.folder / "simulation" / work, options.seed, options.timeout_seconds);
             add(level, differing(emulated, outcome.outputs) + outcome.undefined,
                 {{"tool", outcome.tool}, {"version", outcome.version}});
             return;
         }
-        comparisons.push_back({{"level", level},
-                               {"skipped", "no simulator is installed (apt-get install verilator)"}});
+        comparisons.push_back(
+            {{"level", level},
+             {"skipped", "no simulator is installed (apt-get install verilator)"}});
     };
     simulated("verilog", verilog_files(options.folder, stored), "verify");
     const fs::path netlist = options.folder / "reports" / "synthesis" / "netlist_simulation.v";

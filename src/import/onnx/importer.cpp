@@ -132,6 +132,7 @@ network::ImportedModel Importer::run() {
     }
     diagnostics.throw_if_errors();
     out_.network = out_.network.pruned();
+    out_.notes = model_.notes;
     return std::move(out_);
 }
 
