@@ -40,8 +40,11 @@ double round_exact(double x, Rounding rounding) {
             return x < 0 ? below : std::ceil(x);
         case Rounding::half_up:
             return rest < 0.5 ? below : below + 1;
-        case Rounding::half_down:
-            return rest > 0.5 ? below + 1 : below;
+        case Rounding::half_down: {
+            // From above: just above -1/2, the distance from below would be rounded to 1/2.
+            const double above = std::ceil(x);
+            return above - x < 0.5 ? above : above - 1;
+        }
         case Rounding::half_even:
             return std::nearbyint(x);
         case Rounding::half_away:
@@ -177,9 +180,15 @@ Encoder::Encoder(const operators::CoreModel& model, std::size_t port)
         const Rational z = p[1].at(e);
         a = a / p[0].at(e);
         b = b / p[0].at(e) + z;
-        line.is_line = true;
         line.a = to_double(a);
         line.b = to_double(b);
+        // Levels, and their differences to the zero point, must be exact in a double.
+        const Rational widest = power_of_two(51);
+        line.is_line = std::isfinite(line.a) && std::isfinite(line.b) &&
+                       abs(p[2].at(e)) <= widest && abs(p[3].at(e)) <= widest && abs(z) <= widest;
+        if (!line.is_line) {
+            continue;
+        }
         line.exact = exact_log2(a).has_value() && b == 0;
         line.low = to_double(p[2].at(e));
         line.high = to_double(p[3].at(e));
@@ -236,19 +245,22 @@ std::int64_t Encoder::integer(double value, std::int64_t element, std::int64_t s
     if (line.exact && value != 0 && std::abs(level) < 1e-290) {
         return slow(value, element);  // the product may have lost bits below the smallest double
     }
+    // Two roundings of relative size 2^-53 each cannot carry the line across a boundary that is
+    // further away than this margin; nearer ones are decided exactly.
+    const double margin = 1e-12 * (1 + std::abs(level) + std::abs(line.b));
     if (line.exact && std::abs(level) < 4e15) {
         level = round_exact(level, rounding);
-    } else if (level < line.low - 1) {
+    } else if (!std::isfinite(level)) {
+        return slow(value, element);
+    } else if (level < line.low - 1 - margin) {
         level = line.low;
-    } else if (level > line.high + 1) {
+    } else if (level > line.high + 1 + margin) {
         level = line.high;
     } else {
-        // Two roundings of relative size 2^-53 each cannot carry the line across a boundary that is
-        // further away than this margin; nearer ones are decided exactly.
         const bool nearest = is_round_to_nearest(rounding);
         const double rest = level - std::floor(level);
         const double distance = nearest ? std::abs(rest - 0.5) : std::min(rest, 1 - rest);
-        if (distance < 1e-12 * (1 + std::abs(level) + std::abs(line.b))) {
+        if (distance < margin) {
             return slow(value, element);
         }
         level = nearest ? std::floor(level + 0.5) : round_exact(level, rounding);
