@@ -561,6 +561,7 @@ std::vector<TensorEmulator::Trace> TensorEmulator::trace(const Samples& samples)
     }
     Program::Working working = program.working();
     std::vector<std::int64_t> integers;
+    std::vector<Int128> wide;  // inner tensors may need more than 64 bits
     for (std::int64_t first = 0; first < samples.count; first += block) {
         const std::int64_t count = std::min(block, samples.count - first);
         program.load(samples, first, count, working, integers);
@@ -568,13 +569,15 @@ std::vector<TensorEmulator::Trace> TensorEmulator::trace(const Samples& samples)
         for (std::size_t i = 0; i < values.size(); ++i) {
             const Buffer& buffer = program.buffers.at(values[i]);
             const network::TensorType& type = network.type(values[i]);
-            program.fetch(buffer, working, integers);
+            wide.resize(static_cast<std::size_t>(buffer.elements * block));
+            convert(Program::at(Program::aligned(working.memory), buffer, 0), buffer.lane,
+                    reinterpret_cast<std::byte*>(wide.data()), Lane::i128, buffer.elements * block);
             for (std::int64_t e = 0; e < buffer.elements; ++e) {
                 const int frac = type.fixed->at(e).type.frac;
                 for (std::int64_t s = 0; s < count; ++s) {
                     traces[i].values[static_cast<std::size_t>((first + s) * buffer.elements + e)] =
                         std::ldexp(
-                            static_cast<double>(integers[static_cast<std::size_t>(e * block + s)]),
+                            static_cast<double>(wide[static_cast<std::size_t>(e * block + s)]),
                             -frac);
                 }
             }

@@ -496,6 +496,16 @@ void Lowering::decode(const std::string& name, const RealTensor& x) {
     for (const Step& step_ : tail) {
         decoded = step(std::move(decoded), step_);
     }
+    // Encoders, decoders and simulation carry the integers of ports in signed 64-bit words.
+    for (const network::Format& format : core_.type(value.value).fixed->values()) {
+        if (width_for({std::min<Int128>(format.range.low, -1), format.range.high}) > 64) {
+            refuse(
+                Code::width_exceeded,
+                fmt::format("output '{}' needs {} bits, and a port of the circuit has at most 64",
+                            name, format.type.width),
+                "Quantise the output in the model.");
+        }
+    }
     core_.set_output(name, value.value);
     model_.decodings.push_back({std::move(decoded.steps)});
 }

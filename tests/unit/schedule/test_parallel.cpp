@@ -223,3 +223,25 @@ TEST_CASE("convolution, ReLU, quantiser and pooling") {
     n.set_output("mean", n.add(pool_operator, Attributes::of(pool), {x}, at("mean")));
     check_equal(n, {{2, 6, 6}}, 0.25, 10);
 }
+
+TEST_CASE("an output of more than 64 bits is refused, not cut off") {
+    Network n;
+    n.name = "wide";
+    const double most = 9223372036854774784.0;  // the largest double below 2^63
+    Value a = n.add_input("a", {{1}, std::nullopt}, at("a"));
+    Value b = n.add_input("b", {{1}, std::nullopt}, at("b"));
+    a = quantise(n, a, 1, 0, most, Rounding::half_even);
+    b = quantise(n, b, 1, 0, most, Rounding::half_even);
+    Value sum = n.add(add_operator, Attributes(), {a, b}, at("sum"));
+    Network fits = n;
+    fits.set_output("a", a);
+    CHECK_NOTHROW(lower(fits, {}));
+    n.set_output("sum", n.add(add_operator, Attributes(), {sum, sum}, at("twice")));
+    bool refused = false;
+    try {
+        lower(n, {});
+    } catch (const Failure& failure) {
+        refused = failure.diagnostics().front().code == Code::width_exceeded;
+    }
+    CHECK(refused);
+}
