@@ -1,8 +1,7 @@
-#include <fmt/format.h>
-
 #include "cli/commands.h"
 #include "cli/model_options.h"
 #include "project/commands.h"
+#include "project/configuration.h"
 
 namespace gatewright::cli {
 
@@ -14,13 +13,8 @@ void add_config(CLI::App& program) {
     add_model(*command, model);
     command->add_option("-o,--output", *output, "the YAML file to write")->required();
     command->callback([model, output] {
-        const auto inspection = project::inspect(model->source);
-        std::string text =
-            "# Types of what the model does not quantise: fixed<width,frac> is signed,\n"
-            "# ufixed<width,frac> is not; value = integer * 2^-frac.\ninputs:\n";
-        for (const auto& input : inspection.at("inputs")) {
-            text += fmt::format("  {}: fixed<16,10>\n", input.at("name").dump());
-        }
+        const std::string text =
+            project::configuration_template(project::load_model(model->source));
         project::write_text(*output, text);
     });
 }

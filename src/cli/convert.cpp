@@ -14,8 +14,11 @@ struct Options {
     project::ConvertOptions convert;
     std::string output;
     std::string backend = "verilog";
-    std::string config;
     double clock_period = 0;
+    int bits = 0;
+    double max_error = -1;
+    CLI::Option* bits_option = nullptr;
+    CLI::Option* max_error_option = nullptr;
 };
 
 void run(Options& o) {
@@ -27,6 +30,33 @@ void run(Options& o) {
         throw Failure(Code::unknown_option, {},
                       fmt::format("a clock period of {} ns is not positive", o.clock_period),
                       "Give nanoseconds, for example --clock-period 5.");
+    }
+    const bool has_bits = o.bits_option->count() > 0;
+    const bool has_error = o.max_error_option->count() > 0;
+    if ((has_bits || has_error) && o.convert.calibration.empty()) {
+        throw Failure(
+            Code::unknown_option, {},
+            fmt::format("--{} needs samples to choose types by", has_bits ? "bits" : "max-error"),
+            "Add --calibrate X.npy.");
+    }
+    if (has_bits && has_error) {
+        throw Failure(Code::unknown_option, {}, "--bits and --max-error exclude each other",
+                      "Give one of them.");
+    }
+    if (has_bits && (o.bits < 2 || o.bits > project::most_bits)) {
+        throw Failure(Code::unknown_option, {}, fmt::format("--bits {} is out of bounds", o.bits),
+                      fmt::format("Give 2 to {}.", project::most_bits));
+    }
+    if (has_error && !(o.max_error >= 0)) {
+        throw Failure(Code::unknown_option, {},
+                      fmt::format("--max-error {} is no error", o.max_error),
+                      "Give the largest difference of an output, for example 0.05.");
+    }
+    if (has_bits) {
+        o.convert.calibration_options.bits = o.bits;
+    }
+    if (has_error) {
+        o.convert.calibration_options.max_error = o.max_error;
     }
     o.convert.source = o.model->source;
     o.convert.final_activation = project::final_activation_named(o.model->final_activation);
@@ -43,6 +73,14 @@ void run(Options& o) {
     fmt::print("{}: {} operations, latency {} cycles, a frame every {} cycle(s)\n", o.output,
                operations, json.at("timing").at("latency_cycles").get<std::int64_t>(),
                json.at("timing").at("initiation_interval").get<std::int64_t>());
+    if (json.contains("calibration")) {
+        const auto& c = json.at("calibration");
+        fmt::print(
+            "calibrated with {} samples to {} bits: outputs within {:.3g} of the float "
+            "model's, largest one the same in {}\n",
+            c.at("samples").get<std::int64_t>(), c.at("bits").get<int>(),
+            c.at("largest_difference").get<double>(), c.at("same_argmax").get<std::int64_t>());
+    }
     for (const auto& a : json.at("approximations")) {
         fmt::print("note: layer '{}': {}, error at most {:.3g}\n", a.at("layer").get<std::string>(),
                    a.at("description").get<std::string>(), a.at("bound").get<double>());
@@ -59,9 +97,18 @@ void add_convert(CLI::App& program) {
     add_final_activation(*command, o->model);
     command->add_option("-o,--output", o->output, "the folder to write")->required();
     command->add_option("--backend", o->backend, "what to write: verilog")->capture_default_str();
+    command->add_option("--config", o->convert.config,
+                        "F.yaml with types of what the model does not quantise\n"
+                        "(`gatewright config` writes one to start from)");
     command->add_option("--calibrate", o->convert.calibration,
-                        "arrays (.npy, .npz) that show the numbers of inputs which the model does\n"
-                        "not quantise; the narrowest type that holds them exactly is taken");
+                        "sample inputs (.npy, .npz; the first 1000 are used) to choose types by,\n"
+                        "for what neither model nor configuration gives a type");
+    o->bits_option = command->add_option(
+        "--bits", o->bits, "with --calibrate: total bits of each tensor (12 if not given)");
+    o->max_error_option =
+        command->add_option("--max-error", o->max_error,
+                            "with --calibrate: take the fewest bits that keep every output this\n"
+                            "near to the float model's on the samples");
     command
         ->add_option("--target", o->convert.settings.target,
                      "device family, for delays (`gatewright list targets`)")

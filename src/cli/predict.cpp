@@ -50,6 +50,8 @@ void add_predict(CLI::App& program) {
                      "x0, x1, ...); samples along the first axis")
         ->required();
     command->add_option("-o,--output", o->output, "Y.npy (one output) or Y.npz")->required();
+    command->add_option("--config", o->predict.config,
+                        "F.yaml with types of what the model does not quantise");
     command->add_flag("--float", o->predict.as_trained,
                       "as trained, on real numbers, instead of the exact fixed-point numbers");
     command->add_option("--trace", o->trace, "T.npz for the values of every operation");

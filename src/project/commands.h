@@ -8,6 +8,7 @@
 
 #include "emulate/reference.h"
 #include "emulate/tensor_emulator.h"
+#include "project/calibration.h"
 #include "project/folder.h"
 #include "project/load.h"
 #include "project/simulate.h"
@@ -20,7 +21,9 @@ struct ConvertOptions {
     std::filesystem::path output;
     FinalActivation final_activation = FinalActivation::keep;
     Settings settings;
-    std::string calibration;  ///< arrays that show the range of inputs; empty: none
+    std::string config;       ///< a configuration (project/configuration.h); empty: none
+    std::string calibration;  ///< arrays of sample inputs to choose types by; empty: none
+    CalibrationOptions calibration_options;
     bool force = false;
 };
 /// Writes a design folder and returns what design.json says.
@@ -33,6 +36,7 @@ FixedType lossless_type(const NpyArray& array, const std::string& input);
 struct PredictOptions {
     ModelSource source;  ///< a model file or a design folder
     FinalActivation final_activation = FinalActivation::keep;
+    std::string config;       ///< a configuration for a model file; empty: none
     bool as_trained = false;  ///< float reference instead of the exact numbers
     bool trace = false;
     int threads = 1;

@@ -100,17 +100,32 @@ NamedArrays decode_ports(const operators::CoreModel& model, const PortIntegers& 
 }  // namespace
 
 ordered_json convert(const ConvertOptions& options) {
-    const network::ImportedModel model = load_model(options.source);
+    network::ImportedModel model = load_model(options.source);
+    std::vector<TypedSite> configured;
+    if (!options.config.empty()) {
+        configured = resolve(model.network, read_configuration(options.config));
+    }
+    std::optional<Calibration> calibration;
     std::function<std::optional<FixedType>(const std::string&)> types;
     emulate::Samples samples;
     if (!options.calibration.empty()) {
         samples = emulate::match_arrays(inputs_of(model), model.batched,
                                         read_arrays(options.calibration), options.calibration);
-        types = types_from(model, samples);
+        const CalibrationOptions& asked = options.calibration_options;
+        // A model with quantisers of its own takes its other inputs as they are.
+        if (is_quantised(model.network) && !asked.bits && !asked.max_error) {
+            types = types_from(model, samples);
+        } else {
+            calibration = calibrate(model, configured, samples, asked);
+        }
     }
+    model.network = calibration ? calibration->network : with_types(model.network, configured);
     const Translation translation =
         translate(lower_model(model, options.final_activation, types), options.settings);
-    const ordered_json json = to_json(translation);
+    ordered_json json = to_json(translation);
+    if (calibration) {
+        json["calibration"] = calibration->json();
+    }
     const std::int64_t count = 64;
     const PortIntegers inputs = random_ports(translation.model, count, 1);
     const PortIntegers outputs =
@@ -135,6 +150,11 @@ Prediction predict(const PredictOptions& options, NamedArrays arrays,
     operators::CoreModel model;
     emulate::Samples samples;
     if (is_folder(options.source.file)) {
+        if (!options.config.empty()) {
+            throw Failure(Code::unknown_option, {options.source.file, "", "", ""},
+                          "a design folder has its types already",
+                          "Leave out --config, or give the model file.");
+        }
         if (options.as_trained) {
             throw Failure(Code::unknown_option, {options.source.file, "", "", ""},
                           "a design folder holds no float model",
@@ -143,7 +163,7 @@ Prediction predict(const PredictOptions& options, NamedArrays arrays,
         model = read_design(options.source.file).model;
         samples = emulate::match_arrays(model, std::move(arrays), arrays_file);
     } else {
-        const network::ImportedModel imported = load_model(options.source);
+        network::ImportedModel imported = load_model(options.source);
         samples = emulate::match_arrays(inputs_of(imported), imported.batched, std::move(arrays),
                                         arrays_file);
         if (options.as_trained) {
@@ -155,6 +175,9 @@ Prediction predict(const PredictOptions& options, NamedArrays arrays,
                                          shaped(result.shapes[o], result.values[o], samples));
             }
             return out;
+        }
+        if (!options.config.empty()) {
+            imported.network = apply(imported.network, read_configuration(options.config));
         }
         model = lower_model(imported, options.final_activation, types_from(imported, samples));
     }

@@ -10,6 +10,7 @@
 #include "import/onnx/import.h"
 #include "operators/layers.h"
 #include "operators/lowering.h"
+#include "project/typing.h"
 
 namespace gatewright::project {
 
@@ -96,13 +97,51 @@ network::Network with_final_activation(const network::Network& network, FinalAct
     return out.pruned();
 }
 
+namespace {
+
+/// Lowering stops behind the first layer that lacks a type. In a float model, the layers behind it
+/// lack theirs as well: all are told at once.
+Failure with_missing_types(const Failure& failure, const network::Network& layers) {
+    std::vector<Diagnostic> all = failure.diagnostics();
+    const bool about_types = std::all_of(all.begin(), all.end(), [](const Diagnostic& d) {
+        return d.code == Code::input_not_quantised || d.code == Code::value_not_quantised ||
+               d.code == Code::weights_not_quantised;
+    });
+    if (!about_types || is_quantised(layers)) {
+        return failure;
+    }
+    for (const Site& site : model_sites(layers)) {
+        const Location& where = layers.node(site.node).where;
+        if (site.role != Role::weight ||
+            std::any_of(all.begin(), all.end(), [&](const Diagnostic& d) {
+                return d.code == Code::weights_not_quantised && d.where.layer == where.layer;
+            })) {
+            continue;
+        }
+        all.push_back({Code::weights_not_quantised,
+                       {where.file, where.layer, where.type, "weight"},
+                       "the model does not quantise its weights",
+                       fmt::format("Give their type in the configuration (layers: {{{}: {{weight: "
+                                   "\"fixed<8,6>\"}}}}), or let --calibrate choose it.",
+                                   where.layer)});
+    }
+    return Failure(std::move(all));
+}
+
+}  // namespace
+
 operators::CoreModel lower_model(
     const network::ImportedModel& model, FinalActivation choice,
     const std::function<std::optional<FixedType>(const std::string& input)>& input_type) {
     operators::LoweringOptions options;
     options.input_type = input_type;
-    operators::CoreModel core =
-        operators::lower(with_final_activation(model.network, choice), options);
+    const network::Network layers = with_final_activation(model.network, choice);
+    operators::CoreModel core;
+    try {
+        core = operators::lower(layers, options);
+    } catch (const Failure& failure) {
+        throw with_missing_types(failure, layers);
+    }
     core.batch = model.batched ? "free" : "none";
     return core;
 }

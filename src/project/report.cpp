@@ -69,6 +69,17 @@ std::vector<std::pair<std::string, std::string>> summary(const ordered_json& r) 
             rows.emplace_back(name, total.at(key).dump());
         }
     }
+    if (r.contains("calibration")) {
+        const auto& c = r.at("calibration");
+        const std::int64_t samples = c.at("samples");
+        rows.emplace_back("calibration",
+                          fmt::format("{} bits from {} samples", c.at("bits").get<int>(), samples));
+        rows.emplace_back("  largest difference to float",
+                          fmt::format("{:.3g}", c.at("largest_difference").get<double>()));
+        rows.emplace_back(
+            "  same largest output",
+            fmt::format("{} of {} samples", c.at("same_argmax").get<std::int64_t>(), samples));
+    }
     if (!r.at("synthesis").is_null()) {
         const auto& s = r.at("synthesis");
         const auto& t = s.at("total");

@@ -161,7 +161,7 @@ bool is_quantised_input(const Analysis& analysis, Value value) {
 
 }  // namespace
 
-std::string_view to_string(Role role) {
+std::string_view role_name(Role role) {
     switch (role) {
         case Role::input:
             return "input";

@@ -11,7 +11,7 @@
 namespace gatewright::project {
 
 enum class Role { input, weight, bias, result };
-std::string_view to_string(Role role);
+std::string_view role_name(Role role);
 
 /// One tensor that can be typed.
 struct Site {
