@@ -231,6 +231,10 @@ Calibration calibrate(const network::ImportedModel& model, const std::vector<Typ
                 type.type = fitting_type(range.low * spare, range.high * spare, bits, is_signed);
             } else {
                 type.type = fitting_type(range.low, range.high, bits, true);
+                if (site.role == Role::bias) {
+                    // Finer than a product of two tensors, a bias only widens the sum.
+                    type.type.frac = std::min(type.type.frac, 2 * bits);
+                }
             }
             types.push_back({site, type});
         }

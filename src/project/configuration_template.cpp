@@ -29,7 +29,9 @@ FixedType type_for_constants(const Network& network, const std::vector<Site>& si
             high = std::max(high, v);
         }
     }
-    return fitting_type(low, high, template_bits, true);
+    FixedType type = fitting_type(low, high, template_bits, true);
+    type.frac = std::min(type.frac, 2 * template_bits);
+    return type;
 }
 
 std::vector<Site> with_role(const Network& network, const std::vector<Site>& sites, Role role,
