@@ -70,9 +70,13 @@ std::int64_t clamp_key(const Node& node, std::int64_t e) {
 Fixed leaky(fixed::Builder& builder, const Node& node, FixedSpan x, std::int64_t e) {
     const auto& f = node.fields<LeakyFields>();
     const Fixed n = integer(builder, x[0]);
+    const Interval range = n.range;
+    if (range.low >= 0 || range.high < 0) {
+        const Int128 factor = range.low >= 0 ? f.positive.at(e) : f.negative.at(e);
+        return at_frac(builder, builder.mul_constant(n, factor, 0), f.frac.at(e));
+    }
     const Fixed is_negative = builder.less(n, builder.constant(0, 0));
     // Each branch sees only its half of the range.
-    const Interval range = n.range;
     const Fixed low = builder.assume_range(n, {range.low, std::min<Int128>(range.high, 0)});
     const Fixed high = builder.assume_range(n, {std::max<Int128>(range.low, 0), range.high});
     const Fixed y = builder.select(is_negative, builder.mul_constant(low, f.negative.at(e), 0),
