@@ -30,7 +30,9 @@ FixedType type_for_constants(const Network& network, const std::vector<Site>& si
         }
     }
     FixedType type = fitting_type(low, high, template_bits, true);
-    type.frac = std::min(type.frac, 2 * template_bits);
+    if (sites.front().role == Role::bias) {
+        type.frac = std::min(type.frac, 2 * template_bits);  // as in calibrate
+    }
     return type;
 }
 
