@@ -246,7 +246,8 @@ Linear Lowering::linear(const RealTensor& x) {
     return out;
 }
 
-Linear Lowering::rescale(const Linear& x, const PerElement<Rational>& unit) {
+Linear Lowering::rescale(const Linear& x, const PerElement<Rational>& unit,
+                         std::optional<std::int64_t> frac) {
     const network::TensorType type = core_.type(x.value);
     const std::int64_t count = element_count(x.shape);
     const PerElement<Rational> old_unit = unit_of(x, type);
@@ -260,9 +261,9 @@ Linear Lowering::rescale(const Linear& x, const PerElement<Rational>& unit) {
         x.offset, unit);
     fields.frac = combine<std::int64_t>(
         count,
-        [](const Rational& u, const network::Format& format) {
+        [&](const Rational& u, const network::Format& format) {
             const auto log = exact_log2(u);
-            return static_cast<std::int64_t>(log ? -*log : format.type.frac);
+            return log ? std::int64_t{-*log} : frac.value_or(format.type.frac);
         },
         unit, *type.fixed);
     Linear out;
@@ -270,14 +271,14 @@ Linear Lowering::rescale(const Linear& x, const PerElement<Rational>& unit) {
     out.where = x.where;
     out.scale = combine<Rational>(
         count,
-        [](const Rational& u, std::int64_t frac) {
-            return Rational(u * power_of_two(static_cast<int>(frac)));
+        [](const Rational& u, std::int64_t point) {
+            return Rational(u * power_of_two(static_cast<int>(point)));
         },
         unit, fields.frac);
     const bool same_frac = combine<int>(
                                count,
-                               [](std::int64_t frac, const network::Format& format) {
-                                   return frac == format.type.frac ? 1 : 0;
+                               [](std::int64_t point, const network::Format& format) {
+                                   return point == format.type.frac ? 1 : 0;
                                },
                                fields.frac, *type.fixed) == PerElement<int>(1);
     const bool identity = fields.multiplier == PerElement<Int128>(1) &&
@@ -293,7 +294,11 @@ Linear Lowering::integers(const RealTensor& tensor) {
         return x;
     }
     const PerElement<Rational> unit = combine<Rational>(
-        element_count(x.shape), [](const Rational& u, const Rational& o) { return gcd(u, o); },
+        element_count(x.shape),
+        [](const Rational& u, const Rational& o) {
+            const Rational both = gcd(u, o);
+            return both == 0 ? Rational(1) : both;  // an element that is always zero
+        },
         unit_of(x, core_.type(x.value)), x.offset);
     return rescale(x, unit);
 }
@@ -325,8 +330,26 @@ std::vector<Linear> Lowering::common(const std::vector<RealTensor>& tensors, boo
     unit = combine<Rational>(
         element_count(out[0].shape), [](const Rational& u) { return u == 0 ? Rational(1) : u; },
         unit);
+    // The scale is unit * 2^frac: it is common only if the binary point is.
+    std::optional<std::int64_t> frac;
+    const auto fracs = [&](const Linear& x) {
+        return combine<std::int64_t>(
+            element_count(x.shape),
+            [](const network::Format& format) { return std::int64_t{format.type.frac}; },
+            *core_.type(x.value).fixed);
+    };
+    const PerElement<std::int64_t> first = fracs(out[0]);
+    for (const Linear& x : out) {
+        const bool same = combine<int>(
+                              element_count(x.shape),
+                              [](std::int64_t a, std::int64_t b) { return a == b ? 1 : 0; }, first,
+                              fracs(x)) == PerElement<int>(1);
+        if (!same || (uniform && !first.is_uniform())) {
+            frac = 0;
+        }
+    }
     for (Linear& x : out) {
-        x = rescale(x, unit);
+        x = rescale(x, unit, frac);
     }
     return out;
 }

@@ -102,7 +102,9 @@ class Lowering {
     RealTensor encode(const RealTensor& x, const Step& quantiser);
     RealTensor typed_input(const RealTensor& x);
     Linear materialise(Linear x, const Step& step);
-    Linear rescale(const Linear& x, const PerElement<Rational>& unit);
+    /// In integers of `unit`. Where that is no power of two the binary point is `frac`, or stays.
+    Linear rescale(const Linear& x, const PerElement<Rational>& unit,
+                   std::optional<std::int64_t> frac = std::nullopt);
     void decode(const std::string& name, const RealTensor& x);
 
     const Network& layers_;
