@@ -461,18 +461,33 @@ std::vector<Numbers> layer(const Node& node, const std::vector<const Numbers*>& 
 
 std::vector<Numbers> evaluate(const network::Network& layers, const std::vector<Tensor>& inputs) {
     std::vector<std::vector<Numbers>> values;
+    std::vector<bool> constant;
     std::size_t next = 0;
     for (const Node& node : layers.nodes()) {
         if (node.op == &network::input_operator) {
             values.push_back({numbers_of(inputs[next++])});
+            constant.push_back(false);
         } else if (node.op == &network::constant_operator) {
             values.push_back({numbers_of(node.fields<network::ConstantFields>().value)});
+            constant.push_back(true);
         } else {
             std::vector<const Numbers*> in;
             for (const network::Value value : node.inputs) {
                 in.push_back(&values[value.node][value.output]);
             }
             values.push_back(layer(node, in));
+            // What is computed from constants alone (weights) is a constant in double precision: a
+            // definition of the project, as frameworks fold them.
+            constant.push_back(
+                std::all_of(node.inputs.begin(), node.inputs.end(),
+                            [&](const network::Value value) { return constant[value.node]; }));
+            if (constant.back()) {
+                for (Numbers& result : values.back()) {
+                    for (Number& number : result.values) {
+                        number.value = to_rational(to_double(number.value));
+                    }
+                }
+            }
         }
     }
     std::vector<Numbers> out;

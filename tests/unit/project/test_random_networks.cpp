@@ -258,9 +258,16 @@ std::string shrunk(Recipe recipe, int samples, bool simulated) {
             smaller = true;
         }
     }
-    return fmt::format("shrunk to {} samples: {}\n{}{}", samples,
+    const network::Network layers = network_recipe::build(recipe);
+    std::string core;
+    try {
+        core = to_text(operators::lower(layers, {}));
+    } catch (const std::exception& error) {
+        core = std::string("no core model: ") + error.what();
+    }
+    return fmt::format("shrunk to {} samples: {}\n{}{}\n{}", samples,
                        fault(recipe, samples, simulated, unused), to_string(recipe),
-                       network::to_text(network_recipe::build(recipe)));
+                       network::to_text(layers), core);
 }
 
 std::uint64_t number_from(const char* variable, std::uint64_t otherwise) {
