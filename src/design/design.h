@@ -41,8 +41,9 @@ struct Register {
     Int128 initial = 0;
 };
 
-/// Read at most once and written at most once per iteration, the read first. Without `contents` it
-/// is a RAM whose words are undefined until written in the same frame; with `contents` it is a ROM.
+/// Read and written at most once per iteration, the read first. Without `contents` it is a RAM
+/// whose words are undefined until written in the same frame: they may be read, but no output may
+/// depend on them (emulate::DesignEmulator sees to that). With `contents` it is a ROM.
 struct Memory {
     std::string name;
     std::vector<Lane> lanes;
@@ -113,13 +114,31 @@ struct Design {
     std::vector<TopPort> outputs;
 };
 
-/// Checks every invariant above (names and counts of control and body, lanes of channels, one
-/// writer and one reader, words per frame equal at both ends, addresses in range, no RAM word read
-/// before it is written in a frame). Returns what is wrong; empty if sound.
+/// Checks every invariant above: names, counts and types of control and body, lanes of channels,
+/// one writer and one reader, words per frame equal at both ends, addresses in range. Runs the
+/// control of every process through one frame. Returns what is wrong; empty if sound.
 std::vector<std::string> verify(const Design& design);
 
-/// The text form, which round-trips.
+/// The text form, which round-trips. Functions are in the text form of src/bits, indented by "| ".
+///
+///     design block
+///     input "x" words 48 order 0 8 1 9 : fixed<4,1>[-8,7]
+///     output "y" words 12 : ufixed<4,0>[0,15]
+///     process "block_0" at "model.onnx" "conv1" "Conv" ""
+///     loop "row" 8
+///     take "x" : fixed<4,1>[-8,7]
+///     give "y" : ufixed<4,0>[0,15]
+///     register "window_0" = 0 : fixed<4,1>[-8,7]
+///     memory "lines" words 10 : fixed<4,1>[-8,7] fixed<4,1>[-8,7]
+///     word 3 -1                                   (one line for each word of a ROM)
+///     control
+///     | function ...
+///     body
+///     | function ...
+///     channel top.0 to 0.0 depth 0 : fixed<4,1>[-8,7]
 std::string to_text(const Design& design);
+/// Parses the text form; throws Failure (design_text) with the line on anything else, and on a
+/// design that verify() faults.
 Design from_text(std::string_view text);
 
 }  // namespace gatewright::design

@@ -39,7 +39,6 @@ struct Machine {
         std::vector<bits::Type> lanes;
         std::int64_t words = 0;
         std::vector<std::vector<Int128>> contents;  ///< ROM, or empty
-        bool registered_read = false;               ///< data a cycle after the address
     };
 
     std::string name;
@@ -87,7 +86,8 @@ Machine pipelined(const Process& process, const Pipeline& pipeline, bool clock_e
 
 /// Any process as a machine with a handshake on each port: one iteration in each cycle in which all
 /// input words that it takes are there and all output words that it makes find room. The body is
-/// combinational, so the interval is the number of iterations.
+/// combinational, so the interval is the number of iterations. Registers have their initial values
+/// in the first iteration of a frame, counters are reset.
 /// Ports, for each input port p: `p`, `p_valid`, and the output `p_ready`; for each output port q:
 /// `q`, `q_valid`, and the input `q_ready`. A word moves in the cycles where both are 1.
 /// `p_ready` depends on the valids of other inputs and on the readies of outputs: a queue of two or

@@ -219,4 +219,15 @@ std::string Names::unique(std::string_view text) {
     return name;
 }
 
+std::string Names::unique_stream(std::string_view text) {
+    const std::string base = legal_name(text);
+    std::string name = base;
+    const auto taken = [&](const char* suffix) { return used_.contains(name + suffix); };
+    for (int i = 2; taken("") || taken("_valid") || taken("_ready"); ++i) {
+        name = base + "_" + std::to_string(i);
+    }
+    used_.insert({name, name + "_valid", name + "_ready"});
+    return name;
+}
+
 }  // namespace gatewright::backends::verilog

@@ -12,6 +12,11 @@ class Names {
     /// `text` with illegal characters replaced, a letter in front and a number behind if taken.
     std::string unique(std::string_view text);
 
+    /// The same for the three signals of a handshake: neither the name nor the name with "_valid"
+    /// or
+    /// "_ready" behind is taken.
+    std::string unique_stream(std::string_view text);
+
   private:
     std::set<std::string> used_;
 };

@@ -2,22 +2,17 @@
 
 #include <fmt/format.h>
 
-#include <stdexcept>
+#include <algorithm>
+
+#include "backends/verilog/module.h"
+#include "backends/verilog/testbench_streams.h"
 
 namespace gatewright::backends::verilog {
 
 namespace {
 
 int bus_width(const Interface::Port& port) {
-    int width = 0;
-    for (const bits::Type type : port.lanes) {
-        width += type.width;
-    }
-    return width == 0 ? 1 : width;
-}
-
-std::string range_text(int width) {
-    return width == 1 ? std::string() : fmt::format("[{}:0] ", width - 1);
+    return std::max(1, width_of(port.lanes));
 }
 
 /// The parts that depend on the ports.
@@ -64,8 +59,8 @@ Parts parts_of(const Interface& interface) {
 }  // namespace
 
 EmittedFile testbench(const Interface& interface) {
-    if (interface.protocol != Protocol::valid) {
-        throw std::logic_error("only parallel designs have a testbench so far");
+    if (interface.protocol == Protocol::ready_valid) {
+        return {"testbench/testbench.v", streams_testbench(interface)};
     }
     const Parts parts = parts_of(interface);
     std::string text =

@@ -3,413 +3,205 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
-#include <stdexcept>
 
+#include "backends/verilog/module.h"
 #include "backends/verilog/names.h"
+#include "backends/verilog/rtl.h"
+#include "design/rates.h"
 
 namespace gatewright::backends::verilog {
 
 namespace {
 
-using bits::Node;
-using bits::NodeId;
-using bits::Op;
-using bits::Type;
-using design::Machine;
-
-int width_of(const std::vector<Type>& lanes) {
-    int width = 0;
-    for (const Type type : lanes) {
-        width += type.width;
-    }
-    return width;
-}
-
-/// "[7:0] " or nothing for one bit.
-std::string range_text(int width) {
-    return width <= 1 ? std::string() : fmt::format("[{}:0] ", width - 1);
-}
-
-/// `value` modulo 2^width, for example 8'hff.
-std::string literal(Int128 value, int width) {
-    UInt128 bits = static_cast<UInt128>(value);
-    if (width < 128) {
-        bits &= (static_cast<UInt128>(1) << width) - 1;
-    }
-    std::string digits;
-    do {
-        digits.push_back("0123456789abcdef"[static_cast<int>(bits & 15)]);
-        bits >>= 4;
-    } while (bits != 0);
-    std::reverse(digits.begin(), digits.end());
-    return fmt::format("{}'h{}", width, digits);
-}
-
-/// Some bits of a signal: what an operand is before it is extended.
-struct Bits {
-    std::string signal;
-    int declared = 0;  ///< width of the signal
-    int low = 0;
-    int width = 0;
-    bool is_signed = false;
-
-    std::string bit(int i) const {
-        return declared == 1 ? signal : fmt::format("{}[{}]", signal, low + i);
-    }
-    std::string slice(int bits) const {
-        if (bits == declared) {
-            return signal;
-        }
-        return bits == 1 ? bit(0) : fmt::format("{}[{}:{}]", signal, low + bits - 1, low);
-    }
-};
-
-class Printer {
-  public:
-    explicit Printer(const Machine& machine) : machine_(machine), step_(machine.step) {}
-
-    std::string print() {
-        name_inputs();
-        print_header();
-        print_registers_and_memories();
-        for (NodeId id = 0; id < step_.nodes.size(); ++id) {
-            print_node(id);
-        }
-        print_outputs();
-        print_state();
-        out_ += "endmodule\n";
-        return std::move(out_);
-    }
-
-  private:
-    void name_inputs() {
-        for (const char* name : {"clk", "rst"}) {
-            ports_.push_back(name);
-        }
-        const auto name_ports = [&](const std::vector<Machine::Port>& ports,
-                                    std::vector<std::string>& names) {
-            for (const Machine::Port& port : ports) {
-                const bool own = port.name == "in_valid" || port.name == "out_valid" ||
-                                 port.name == "clock_enable";
-                names.push_back(own ? port.name : names_.unique(port.name));
-            }
-        };
-        name_ports(machine_.inputs, input_names_);
-        name_ports(machine_.outputs, output_names_);
-        for (std::size_t i = 0; i < machine_.inputs.size(); ++i) {
-            const int total = width_of(machine_.inputs[i].lanes);
-            int low = 0;
-            for (const Type type : machine_.inputs[i].lanes) {
-                inputs_.push_back(
-                    {input_names_[i], std::max(1, total), low, type.width, type.is_signed});
-                low += type.width;
-            }
-        }
-        for (const Machine::Register& r : machine_.registers) {
-            register_names_.push_back(names_.unique(r.name));
-            inputs_.push_back(
-                {register_names_.back(), r.type.width, 0, r.type.width, r.type.is_signed});
-        }
-        for (const Machine::Memory& memory : machine_.memories) {
-            memory_names_.push_back(names_.unique(memory.name));
-            for (std::size_t lane = 0; lane < memory.lanes.size(); ++lane) {
-                const Type type = memory.lanes[lane];
-                inputs_.push_back({fmt::format("{}_q{}", memory_names_.back(), lane), type.width, 0,
-                                   type.width, type.is_signed});
-            }
-        }
-    }
-
-    void print_header() {
-        out_ += "// Made by Gatewright. All signals are two's complement or unsigned integers.\n";
-        // Weights of zero leave bits of inputs, and wraps leave high bits of sums, without a
-        // reader.
-        out_ += "/* verilator lint_off UNUSEDSIGNAL */\n";
-        out_ += fmt::format("module {} (\n    input wire clk,\n    input wire rst", machine_.name);
-        for (std::size_t i = 0; i < machine_.inputs.size(); ++i) {
-            out_ += fmt::format(",\n    input wire {}{}",
-                                range_text(width_of(machine_.inputs[i].lanes)), input_names_[i]);
-        }
-        for (std::size_t i = 0; i < machine_.outputs.size(); ++i) {
-            out_ += fmt::format(",\n    output wire {}{}",
-                                range_text(width_of(machine_.outputs[i].lanes)), output_names_[i]);
-        }
-        out_ += "\n);\n";
-    }
-
-    void print_registers_and_memories() {
-        for (std::size_t i = 0; i < machine_.registers.size(); ++i) {
-            if (machine_.registers[i].type.width > 0) {
-                out_ += fmt::format("    reg {}{};\n", range_text(machine_.registers[i].type.width),
-                                    register_names_[i]);
-            }
-        }
-        if (!machine_.memories.empty()) {
-            throw std::logic_error("memories of machines are printed elsewhere");
-        }
-    }
-
-    /// The operand's bits as the node has them.
-    Bits operand(NodeId id) const {
-        const Node& node = step_.nodes[id];
-        if (node.op == Op::input) {
-            return inputs_[static_cast<std::size_t>(node.immediate)];
-        }
-        return {signal_of_.at(id), node.type.width, 0, node.type.width, node.type.is_signed};
-    }
-
-    /// The integer of `bits`, modulo 2^width.
-    static std::string extend(const Bits& bits, int width) {
-        if (bits.width == 0) {
-            return literal(0, width);
-        }
-        if (width <= bits.width) {
-            return bits.slice(width);
-        }
-        const int more = width - bits.width;
-        if (!bits.is_signed) {
-            return fmt::format("{{{{{}{{1'b0}}}}, {}}}", more, bits.slice(bits.width));
-        }
-        return fmt::format("{{{{{}{{{}}}}}, {}}}", more, bits.bit(bits.width - 1),
-                           bits.slice(bits.width));
-    }
-
-    std::string extend(NodeId id, int width) const {
-        const Node& node = step_.nodes[id];
-        return node.op == Op::constant ? literal(step_.constant(node), width)
-                                       : extend(operand(id), width);
-    }
-
-    std::string shifted_left(const Node& node) const {
-        const int width = node.type.width;
-        const int amount = static_cast<int>(node.immediate);
-        if (amount == 0) {
-            return extend(node.operand[0], width);
-        }
-        if (amount >= width) {
-            return literal(0, width);
-        }
-        return fmt::format("{{{}, {}'b0}}", extend(node.operand[0], width - amount), amount);
-    }
-
-    std::string shifted_right(const Node& node) const {
-        const Node& from = step_.nodes[node.operand[0]];
-        if (from.op == Op::constant) {
-            return literal(step_.constant(from) >> std::min<std::int64_t>(node.immediate, 127),
-                           node.type.width);
-        }
-        Bits bits = operand(node.operand[0]);
-        const int amount = static_cast<int>(std::min<std::int64_t>(node.immediate, 255));
-        if (amount >= bits.width) {
-            if (!bits.is_signed || bits.width == 0) {
-                return literal(0, node.type.width);
-            }
-            bits.low += bits.width - 1;  // only the sign is left
-            bits.width = 1;
-        } else {
-            bits.low += amount;
-            bits.width -= amount;
-        }
-        return extend(bits, node.type.width);
-    }
-
-    /// A comparison, at a width that holds both operands.
-    std::string compared(const Node& node, const char* sign) const {
-        const Type a = step_.nodes[node.operand[0]].type;
-        const Type b = step_.nodes[node.operand[1]].type;
-        const bool as_signed = a.is_signed || b.is_signed;
-        const auto room = [&](Type t) { return t.width + (as_signed && !t.is_signed ? 1 : 0); };
-        const int width = std::max({1, room(a), room(b)});
-        const std::string x = extend(node.operand[0], width);
-        const std::string y = extend(node.operand[1], width);
-        return as_signed ? fmt::format("$signed({}) {} $signed({})", x, sign, y)
-                         : fmt::format("{} {} {}", x, sign, y);
-    }
-
-    std::string expression(const Node& node) const {
-        const int width = node.type.width;
-        const auto x = [&](int i) { return extend(node.operand[i], width); };
-        switch (node.op) {
-            case Op::add:
-                return fmt::format("{} + {}", x(0), x(1));
-            case Op::sub:
-                return fmt::format("{} - {}", x(0), x(1));
-            case Op::mul:
-                return fmt::format("{} * {}", x(0), x(1));
-            case Op::shl:
-                return shifted_left(node);
-            case Op::shr:
-                return shifted_right(node);
-            case Op::bit_and:
-                return fmt::format("{} & {}", x(0), x(1));
-            case Op::bit_or:
-                return fmt::format("{} | {}", x(0), x(1));
-            case Op::bit_xor:
-                return fmt::format("{} ^ {}", x(0), x(1));
-            case Op::bit_not:
-                return fmt::format("~{}", x(0));
-            case Op::equal:
-                return compared(node, "==");
-            case Op::less:
-                return compared(node, "<");
-            case Op::mux:
-                return fmt::format("{} ? {} : {}", extend(node.operand[0], 1), x(1), x(2));
-            case Op::cast:
-                return x(0);
-            default:
-                throw std::logic_error("inputs, constants and reads have no expression");
-        }
-    }
-
-    void print_node(NodeId id) {
-        const Node& node = step_.nodes[id];
-        if (node.op == Op::input || node.op == Op::constant) {
-            return;
-        }
-        const std::string& origin = step_.origins[node.origin];
-        const std::string name =
-            names_.unique(fmt::format("{}_n{}", origin.empty() ? "w" : origin, id));
-        signal_of_[id] = name;
-        if (node.type.width == 0) {
-            return;
-        }
-        if (node.op == Op::read) {
-            print_read(node, name);
-            return;
-        }
-        out_ += fmt::format("    wire {}{} = {};\n", range_text(node.type.width), name,
-                            expression(node));
-    }
-
-    void print_read(const Node& node, const std::string& name) {
-        const bits::Table& table = step_.tables[static_cast<std::size_t>(node.immediate)];
-        const int width = node.type.width;
-        const int address = step_.nodes[node.operand[0]].type.width;
-        if (address == 0) {
-            out_ += fmt::format("    wire {}{} = {};\n", range_text(width), name,
-                                literal(table.words[0], width));
-            return;
-        }
-        out_ += fmt::format("    reg {}{};\n    always @(*) begin\n        case ({})\n",
-                            range_text(width), name, extend(node.operand[0], address));
-        for (std::size_t i = 0; i + 1 < table.words.size(); ++i) {
-            out_ +=
-                fmt::format("            {}: {} = {};\n", literal(static_cast<Int128>(i), address),
-                            name, literal(table.words[i], width));
-        }
-        out_ += fmt::format("            default: {} = {};\n        endcase\n    end\n", name,
-                            literal(table.words.back(), width));
-    }
-
-    void print_outputs() {
-        std::size_t next = 0;
-        for (std::size_t i = 0; i < machine_.outputs.size(); ++i) {
-            std::string parts;
-            for (const Type type : machine_.outputs[i].lanes) {
-                const NodeId node = step_.outputs[next++].node;
-                if (type.width > 0) {
-                    parts = extend(node, type.width) + (parts.empty() ? "" : ", ") + parts;
-                }
-            }
-            out_ += parts.empty()
-                        ? fmt::format("    assign {} = 1'b0;\n", output_names_[i])
-                        : fmt::format("    assign {} = {{{}}};\n", output_names_[i], parts);
-        }
-        first_next_ = next;
-    }
-
-    void print_state() {
-        const auto enable_of = [&](const Machine::Register& r) {
-            return r.enable < 0 ? std::string()
-                                : extend(step_
-                                             .outputs[first_next_ + machine_.registers.size() +
-                                                      static_cast<std::size_t>(r.enable)]
-                                             .node,
-                                         1);
-        };
-        // Registers with the same reset and enable share one block.
-        std::map<std::pair<bool, std::string>, std::string> blocks;
-        std::string resets;
-        for (std::size_t i = 0; i < machine_.registers.size(); ++i) {
-            const Machine::Register& r = machine_.registers[i];
-            if (r.type.width == 0) {
-                continue;
-            }
-            blocks[{r.has_reset, enable_of(r)}] +=
-                fmt::format("            {} <= {};\n", register_names_[i],
-                            extend(step_.outputs[first_next_ + i].node, r.type.width));
-            if (r.has_reset) {
-                resets += fmt::format("            {} <= {};\n", register_names_[i],
-                                      literal(r.initial, r.type.width));
-            }
-        }
-        bool reset_done = false;
-        for (const auto& [key, text] : blocks) {
-            const auto& [has_reset, enable] = key;
-            const std::string guard = enable.empty() ? "" : fmt::format("if ({}) ", enable);
-            out_ += "    always @(posedge clk) begin\n";
-            if (has_reset) {
-                if (reset_done) {
-                    throw std::logic_error("registers with reset share one enable");
-                }
-                reset_done = true;
-                out_ += fmt::format(
-                    "        if (rst) begin\n{}        end else {}begin\n{}"
-                    "        end\n",
-                    resets, guard, text);
-            } else {
-                out_ += fmt::format("        {}begin\n{}        end\n", guard, text);
-            }
-            out_ += "    end\n";
-        }
-    }
-
-    const Machine& machine_;
-    const bits::Function& step_;
-    Names names_;
-    std::vector<std::string> ports_;
-    std::vector<std::string> input_names_;
-    std::vector<std::string> output_names_;
-    std::vector<std::string> register_names_;
-    std::vector<std::string> memory_names_;
-    std::vector<Bits> inputs_;
-    std::map<NodeId, std::string> signal_of_;
-    std::size_t first_next_ = 0;
-    std::string out_;
-};
-
 bool is_parallel(const design::Design& design) {
-    const bool one_word = std::all_of(design.inputs.begin(), design.inputs.end(),
-                                      [](const auto& port) { return port.words == 1; }) &&
-                          std::all_of(design.outputs.begin(), design.outputs.end(),
-                                      [](const auto& port) { return port.words == 1; });
-    return one_word && design.processes.size() == 1 && design.processes[0].loops.empty() &&
+    const auto one_word = [](const design::TopPort& port) { return port.words == 1; };
+    return std::all_of(design.inputs.begin(), design.inputs.end(), one_word) &&
+           std::all_of(design.outputs.begin(), design.outputs.end(), one_word) &&
+           design.processes.size() == 1 && design.processes[0].loops.empty() &&
            design.processes[0].registers.empty() && design.processes[0].memories.empty();
 }
 
+/// The three signals of a channel or of a port with a handshake.
+struct Stream {
+    std::string data;
+    std::string valid;
+    std::string ready;
+
+    static Stream of(const std::string& name) { return {name, name + "_valid", name + "_ready"}; }
+};
+
+std::vector<bits::Type> types_of(const std::vector<design::Lane>& lanes) {
+    std::vector<bits::Type> out;
+    for (const design::Lane& lane : lanes) {
+        out.push_back(lane.bits());
+    }
+    return out;
+}
+
+/// The top of a design with handshakes: an instance for each process, wires and queues for the
+/// channels.
+class Top {
+  public:
+    Top(const design::Design& design, const Interface& interface)
+        : design_(design), interface_(interface) {
+        names_.unique(interface.module);
+        for (const auto* ports : {&interface.inputs, &interface.outputs}) {
+            for (const Interface::Port& port : *ports) {
+                signals_.unique_stream(port.name);
+            }
+        }
+    }
+
+    EmittedFiles files() {
+        for (const design::Process& process : design_.processes) {
+            add_process(process);
+        }
+        EmittedFiles out = {{path(interface_.module), top_text()}};
+        out.insert(out.end(), modules_.begin(), modules_.end());
+        if (has_queues_) {
+            out.push_back({path("gatewright_fifo"), std::string(rtl::fifo)});
+        }
+        return out;
+    }
+
+  private:
+    static std::string path(const std::string& module) {
+        return fmt::format("verilog/{}.v", module);
+    }
+
+    void add_process(const design::Process& process) {
+        design::Machine machine = design::handshaked(process);
+        machine.name = names_.unique(process.name);
+        const PrintedModule printed = print_module(machine);
+        modules_.push_back({path(machine.name), printed.text});
+        names_of_.push_back(machine.name);
+        // In the order in which `handshaked` makes ports.
+        std::size_t in = 0;
+        std::size_t out = 0;
+        auto& takes = takes_.emplace_back();
+        auto& gives = gives_.emplace_back();
+        for (std::size_t p = 0; p < process.inputs.size(); ++p) {
+            takes.push_back({printed.inputs[in], printed.inputs[in + 1], printed.outputs[out++]});
+            in += 2;
+        }
+        for (std::size_t p = 0; p < process.outputs.size(); ++p) {
+            gives.push_back({printed.outputs[out], printed.outputs[out + 1], printed.inputs[in++]});
+            out += 2;
+        }
+    }
+
+    /// The wires at one end of a channel.
+    Stream stream(const design::End& end, bool reads) {
+        if (end.process < 0) {
+            const auto& ports = reads ? interface_.outputs : interface_.inputs;
+            return Stream::of(ports[static_cast<std::size_t>(end.port)].name);
+        }
+        const auto process = static_cast<std::size_t>(end.process);
+        const auto port = static_cast<std::size_t>(end.port);
+        const auto& ports =
+            reads ? design_.processes[process].inputs : design_.processes[process].outputs;
+        const std::string base = names_of_[process] + "_" + legal_name(ports[port].name);
+        const Stream wires = Stream::of(signals_.unique_stream(base));
+        const Stream& pins = (reads ? takes_ : gives_)[process][port];
+        const int width = std::max(1, width_of(types_of(ports[port].lanes)));
+        declarations_ += fmt::format("    wire {}{};\n    wire {};\n    wire {};\n",
+                                     range_text(width), wires.data, wires.valid, wires.ready);
+        pins_[process] +=
+            fmt::format(",\n        .{}({}),\n        .{}({}),\n        .{}({})", pins.data,
+                        wires.data, pins.valid, wires.valid, pins.ready, wires.ready);
+        return wires;
+    }
+
+    void connect(const design::Channel& channel, std::size_t number) {
+        const Stream from = stream(channel.from, false);
+        const Stream to = stream(channel.to, true);
+        if (channel.depth == 0) {
+            body_ += fmt::format("    assign {} = {};\n    assign {} = {};\n    assign {} = {};\n",
+                                 to.data, from.data, to.valid, from.valid, from.ready, to.ready);
+            return;
+        }
+        has_queues_ = true;
+        const auto bits = [](std::int64_t value) { return bits::narrowest(value).width; };
+        body_ += fmt::format(
+            "    gatewright_fifo #(\n        .WIDTH({}),\n        .DEPTH({}),\n"
+            "        .ADDRESS({}),\n        .COUNT({})\n    ) {} (\n        .clk(clk),\n"
+            "        .rst(rst),\n        .in_data({}),\n        .in_valid({}),\n"
+            "        .in_ready({}),\n        .out_data({}),\n        .out_valid({}),\n"
+            "        .out_ready({})\n    );\n",
+            std::max(1, width_of(types_of(channel.lanes))), channel.depth,
+            std::max<int>(1, bits(channel.depth - 1)), bits(channel.depth),
+            signals_.unique(fmt::format("queue_{}", number)), from.data, from.valid, from.ready,
+            to.data, to.valid, to.ready);
+    }
+
+    std::string top_text() {
+        pins_.assign(design_.processes.size(), "");
+        for (std::size_t c = 0; c < design_.channels.size(); ++c) {
+            connect(design_.channels[c], c);
+        }
+        std::string text = fmt::format(
+            "// Made by Gatewright. A word moves in the cycles where valid and ready are both 1.\n"
+            "module {} (\n    input wire clk,\n    input wire rst",
+            interface_.module);
+        for (const auto* ports : {&interface_.inputs, &interface_.outputs}) {
+            const bool in = ports == &interface_.inputs;
+            for (const Interface::Port& port : *ports) {
+                const Stream names = Stream::of(port.name);
+                const char* there = in ? "input" : "output";
+                const char* back = in ? "output" : "input";
+                text += fmt::format(",\n    {0} wire {1}{2},\n    {0} wire {3},\n    {4} wire {5}",
+                                    there, range_text(width_of(port.lanes)), names.data,
+                                    names.valid, back, names.ready);
+            }
+        }
+        text += "\n);\n" + declarations_;
+        for (std::size_t p = 0; p < design_.processes.size(); ++p) {
+            text += fmt::format("    {} {} (\n        .clk(clk),\n        .rst(rst){}\n    );\n",
+                                names_of_[p], signals_.unique("u_" + names_of_[p]), pins_[p]);
+        }
+        return text + body_ + "endmodule\n";
+    }
+
+    const design::Design& design_;
+    const Interface& interface_;
+    Names names_;    ///< of modules
+    Names signals_;  ///< in the top
+    EmittedFiles modules_;
+    std::vector<std::string> names_of_;               ///< the processes' modules
+    std::vector<std::vector<Stream>> takes_, gives_;  ///< their ports, [process][port]
+    std::vector<std::string> pins_;                   ///< connections of the instances
+    std::string declarations_;
+    std::string body_;
+    bool has_queues_ = false;
+};
+
 }  // namespace
 
-std::string print(const Machine& machine) {
-    return Printer(machine).print();
+std::string print(const design::Machine& machine) {
+    return print_module(machine).text;
 }
 
 Interface interface_of(const design::Design& design, const Options& options) {
     Interface out;
     out.module = legal_name(design.name);
     out.protocol = is_parallel(design) ? Protocol::valid : Protocol::ready_valid;
-    out.clock_enable = options.clock_enable;
-    out.latency = options.pipeline ? options.pipeline->latency() : 0;
+    out.clock_enable = options.clock_enable && out.protocol == Protocol::valid;
+    if (out.protocol == Protocol::valid) {
+        out.latency = options.pipeline ? options.pipeline->latency() : 0;
+    } else {
+        const design::Rates rates = design::rates_of(design);
+        out.latency = rates.latency;
+        out.interval = rates.interval;
+    }
     Names names;
     const auto add = [&](const std::vector<design::TopPort>& ports,
                          std::vector<Interface::Port>& list) {
         for (const design::TopPort& port : ports) {
             Interface::Port p;
-            p.name = names.unique(port.name);
+            p.name = out.protocol == Protocol::valid ? names.unique(port.name)
+                                                     : names.unique_stream(port.name);
             p.tensor = port.name;
-            for (const design::Lane& lane : port.lanes) {
-                p.lanes.push_back(lane.bits());
-            }
+            p.lanes = types_of(port.lanes);
             p.words = port.words;
             p.order = port.order;
             list.push_back(std::move(p));
@@ -422,10 +214,11 @@ Interface interface_of(const design::Design& design, const Options& options) {
 
 EmittedFiles emit(const design::Design& design, const Options& options) {
     if (!is_parallel(design)) {
-        throw std::logic_error("only parallel designs are printed so far");
+        const Interface interface = interface_of(design, options);
+        return Top(design, interface).files();
     }
     const design::Process& process = design.processes.front();
-    Machine machine = design::pipelined(
+    design::Machine machine = design::pipelined(
         process, options.pipeline ? *options.pipeline : design::combinational(process.body),
         options.clock_enable);
     machine.name = legal_name(design.name);

@@ -39,8 +39,8 @@ struct Interface {
     std::vector<Port> inputs;
     std::vector<Port> outputs;
     bool clock_enable = false;
-    std::int64_t latency = 0;   ///< cycles; of a ready/valid design 0 (the testbench measures it)
-    std::int64_t interval = 1;  ///< cycles between frames (ready/valid: a lower bound)
+    std::int64_t latency = 0;   ///< cycles from a frame's first word in to its last word out
+    std::int64_t interval = 1;  ///< cycles between frames
 };
 
 /// A design is parallel, and gets Protocol::valid, if it is one process without loops, registers

@@ -11,6 +11,7 @@
 
 #include "backends/verilog/testbench.h"
 #include "backends/verilog/verilog.h"
+#include "design/rates.h"
 #include "flow/simulation.h"
 
 /// Simulates what the Verilog printer prints, with Icarus and the project's own testbench.
@@ -86,27 +87,34 @@ inline design::Design design_of(bits::Function body,
     return out;
 }
 
-/// The lines of a testbench's file.
+/// The lines of a testbench's file; a frame holds the elements of the tensors.
 inline std::string frames_text(const std::vector<backends::verilog::Interface::Port>& ports,
                                const Frames& frames) {
     std::string out;
     for (const auto& frame : frames) {
         std::size_t next = 0;
         for (std::size_t p = 0; p < ports.size(); ++p) {
-            std::vector<int> bits;
-            for (const bits::Type type : ports[p].lanes) {
-                const Int128 value = frame[next++];
-                for (int i = 0; i < type.width; ++i) {
-                    bits.push_back(static_cast<int>((value >> i) & 1));
+            const std::size_t lanes = ports[p].lanes.size();
+            for (std::size_t w = 0; w < static_cast<std::size_t>(ports[p].words); ++w) {
+                std::vector<int> bits;
+                for (std::size_t l = 0; l < lanes; ++l) {
+                    const std::size_t at = w * lanes + l;
+                    const std::size_t element =
+                        ports[p].order.empty() ? at : static_cast<std::size_t>(ports[p].order[at]);
+                    const Int128 value = frame[next + element];
+                    for (int i = 0; i < ports[p].lanes[l].width; ++i) {
+                        bits.push_back(static_cast<int>((value >> i) & 1));
+                    }
+                }
+                bits.resize((std::max<std::size_t>(1, bits.size()) + 3) / 4 * 4, 0);
+                out += p == 0 && w == 0 ? "" : " ";
+                for (std::size_t digit = bits.size() / 4; digit-- > 0;) {
+                    const std::size_t b = digit * 4;
+                    out.push_back("0123456789abcdef"[bits[b] + 2 * bits[b + 1] + 4 * bits[b + 2] +
+                                                     8 * bits[b + 3]]);
                 }
             }
-            bits.resize((std::max<std::size_t>(1, bits.size()) + 3) / 4 * 4, 0);
-            out += p == 0 ? "" : " ";
-            for (std::size_t digit = bits.size() / 4; digit-- > 0;) {
-                const std::size_t b = digit * 4;
-                out.push_back("0123456789abcdef"[bits[b] + 2 * bits[b + 1] + 4 * bits[b + 2] +
-                                                 8 * bits[b + 3]]);
-            }
+            next += lanes * static_cast<std::size_t>(ports[p].words);
         }
         out.push_back('\n');
     }
@@ -120,7 +128,8 @@ inline void write(const std::filesystem::path& file, const std::string& text) {
 
 /// What the testbench printed: mismatches, then the closing line.
 inline std::string simulate(const design::Design& design, const backends::verilog::Options& options,
-                            const Frames& inputs, const Frames& expected, std::uint64_t seed = 0) {
+                            const Frames& inputs, const Frames& expected, std::uint64_t seed = 0,
+                            flow::Simulator simulator = flow::Simulator::icarus) {
     const Folder folder;
     const auto interface = backends::verilog::interface_of(design, options);
     flow::SimulationJob job;
@@ -133,7 +142,7 @@ inline std::string simulate(const design::Design& design, const backends::verilo
     job.files.push_back(folder.path() / bench.path);
     job.top = "testbench";
     job.folder = folder.path() / "simulation";
-    job.simulator = flow::Simulator::icarus;
+    job.simulator = simulator;
     const flow::Simulation simulation = flow::build_simulation(job);
     write(folder.path() / "inputs.hex", frames_text(interface.inputs, inputs));
     write(folder.path() / "expected.hex", frames_text(interface.outputs, expected));
@@ -152,6 +161,20 @@ inline std::string simulate(const design::Design& design, const backends::verilo
 inline bool passed(const std::string& printed, std::size_t frames) {
     return printed.find("GATEWRIGHT PASS frames=" + std::to_string(frames) + " mismatches=0 ") !=
            std::string::npos;
+}
+
+/// Simulates without stalls: all frames are right, and latency and interval are those that counting
+/// finds.
+inline void check_rates(const design::Design& design, const Frames& inputs,
+                        const Frames& expected) {
+    const auto rates = design::rates_of(design, static_cast<std::int64_t>(inputs.size()));
+    const std::string printed = simulate(design, {}, inputs, expected);
+    CAPTURE(printed);
+    CHECK(passed(printed, inputs.size()));
+    CAPTURE(rates.latency);
+    CAPTURE(rates.interval);
+    CHECK(printed.find(" latency=" + std::to_string(rates.latency) +
+                       " interval=" + std::to_string(rates.interval) + " ") != std::string::npos);
 }
 
 /// Verilator's warnings on the design's modules.

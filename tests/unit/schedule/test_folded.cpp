@@ -3,6 +3,8 @@
 #include <random>
 
 #include "../backends/hls_runner.h"
+#include "../backends/verilog_runner.h"
+#include "design/rates.h"
 #include "emulate/design_emulator.h"
 #include "operators/core.h"
 #include "schedule/folded.h"
@@ -102,6 +104,48 @@ TEST_CASE(
         CHECK(log == "");
         CHECK((got == expected));
     }
+}
+
+TEST_CASE("a folded dense layer in Verilog gives the sums of its matrix, under random stalls") {
+    if (!verilog_runner::have(flow::ToolId::icarus)) {
+        return;
+    }
+    std::mt19937 random(29);
+    const CoreModel model = dense(12, 5, random);
+    const network::Node& node = model.network.node(1);
+    const ContractForms forms = contract_forms(node, model.network.type(node.inputs[0]));
+    const auto frames = frames_for(forms.forms.front(), random);
+    std::vector<std::vector<Int128>> expected;
+    for (const auto& frame : frames) {
+        expected.push_back(product(forms.forms.front(), frame));
+    }
+    for (const std::int64_t reuse : {2, 4, 12}) {
+        CAPTURE(reuse);
+        const design::Design design = schedule::folded(model, reuse);
+        CHECK(design::verify(design) == std::vector<std::string>());
+        const design::Machine machine = design::handshaked(design.processes[0]);
+        CHECK(design::verify(machine) == std::vector<std::string>());
+        CHECK(machine.interval == reuse);
+        verilog_runner::check_rates(design, frames, expected);
+        for (const std::uint64_t seed : {1, 2}) {
+            CAPTURE(seed);
+            const auto printed = verilog_runner::simulate(design, {}, frames, expected, seed);
+            CAPTURE(printed);
+            CHECK(verilog_runner::passed(printed, frames.size()));
+        }
+    }
+    const design::Design design = schedule::folded(model, 4);
+    if (verilog_runner::have(flow::ToolId::verilator)) {
+        CHECK(verilog_runner::lint(design, {}) == std::vector<std::string>());
+        const auto printed =
+            verilog_runner::simulate(design, {}, frames, expected, 3, flow::Simulator::verilator);
+        CAPTURE(printed);
+        CHECK(verilog_runner::passed(printed, frames.size()));
+    }
+    // The comparison can fail.
+    expected[7][3] += 1;
+    CHECK_FALSE(verilog_runner::passed(verilog_runner::simulate(design, {}, frames, expected),
+                                       frames.size()));
 }
 
 TEST_CASE("a reuse factor that does not divide the inputs is refused") {

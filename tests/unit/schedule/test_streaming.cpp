@@ -3,6 +3,7 @@
 #include <random>
 
 #include "../backends/hls_runner.h"
+#include "../backends/verilog_runner.h"
 #include "emulate/design_emulator.h"
 #include "operators/catalogue.h"
 #include "operators/core.h"
@@ -118,6 +119,39 @@ TEST_CASE("a streaming convolution with ReLU and pooling equals the parallel one
             const std::vector<Int128> x = image(model, random);
             const auto expected = bits::evaluate(parallel.design.processes[0].body, x);
             CHECK((emulator.run({x}).front() == expected));
+        }
+    }
+}
+
+TEST_CASE("a streaming convolution in Verilog equals the parallel one, under random stalls") {
+    if (!verilog_runner::have(flow::ToolId::icarus)) {
+        return;
+    }
+    std::mt19937 random(31);
+    for (const Block& b : {Block{}, Block{.input = {1, 5, 7}, .channels = 2, .padding = 0},
+                           Block{.stride = 2}, Block{.padding = 2, .pool = false}}) {
+        CAPTURE(to_string(b.input));
+        CAPTURE(b.stride);
+        const CoreModel model = block(b);
+        const auto parallel = schedule::parallel(model, {});
+        const design::Design design = schedule::streaming(model);
+        CHECK(design::verify(design) == std::vector<std::string>());
+        verilog_runner::Frames frames;
+        verilog_runner::Frames expected;
+        for (int i = 0; i < 30; ++i) {
+            frames.push_back(image(model, random));
+            expected.push_back(bits::evaluate(parallel.design.processes[0].body, frames.back()));
+        }
+        verilog_runner::check_rates(design, frames, expected);
+        const auto printed = verilog_runner::simulate(design, {}, frames, expected, 5);
+        CAPTURE(printed);
+        CHECK(verilog_runner::passed(printed, frames.size()));
+        if (b.stride == 1 && b.padding == 1 && verilog_runner::have(flow::ToolId::verilator)) {
+            CHECK(verilog_runner::lint(design, {}) == std::vector<std::string>());
+            const auto again = verilog_runner::simulate(design, {}, frames, expected, 6,
+                                                        flow::Simulator::verilator);
+            CAPTURE(again);
+            CHECK(verilog_runner::passed(again, frames.size()));
         }
     }
 }
