@@ -50,4 +50,38 @@ module gatewright_fifo #(
             if (pop & ~push) count <= count - ONE[COUNT-1:0];
         end
     end
+
+`ifdef FORMAL
+    // What tests/python/test_rtl.py proves: after a reset, the queue holds what a shift register
+    // with the oldest word in front holds, for ever.
+    reg was_reset = 1'b0;
+    integer i;
+    integer length;
+    reg [WIDTH-1:0] model [0:DEPTH];
+    always @(posedge clk) begin
+        was_reset <= was_reset | rst;
+        if (rst) begin
+            length <= 0;
+        end else begin
+            if (pop) for (i = 0; i < DEPTH; i = i + 1) model[i] <= model[i+1];
+            if (push) model[pop ? length - 1 : length] <= in_data;
+            length <= length + (push ? 1 : 0) - (pop ? 1 : 0);
+        end
+    end
+    always @(*) begin
+        if (was_reset) begin
+            assert (length >= 0 && length <= DEPTH);
+            assert (in_ready == (length < DEPTH));
+            assert (out_valid == (length > 0));
+            if (out_valid) assert (out_data == model[0]);
+            // The rest makes the induction go through.
+            assert (count == length);
+            assert (head < DEPTH && tail < DEPTH);
+            assert (tail == head + length || tail + DEPTH == head + length);
+            for (i = 0; i < DEPTH; i = i + 1)
+                if (i < length)
+                    assert (words[head + i < DEPTH ? head + i : head + i - DEPTH] == model[i]);
+        end
+    end
+`endif
 endmodule
