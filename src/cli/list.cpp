@@ -7,6 +7,7 @@
 #include "import/onnx/importer.h"
 #include "operators/catalogue.h"
 #include "passes/delay_model.h"
+#include "passes/pass.h"
 
 namespace gatewright::cli {
 
@@ -33,9 +34,9 @@ std::vector<Row> rows_of(const std::string& what) {
             rows.push_back({std::string(model.name), std::string(model.help)});
         }
     } else if (what == "passes") {
-        rows.push_back({"lower", "layers to core operators; scales travel to the next quantiser"});
-        rows.push_back({"parallel", "every operation gets hardware of its own"});
-        rows.push_back({"pipeline", "register levels that meet the clock period"});
+        for (const passes::Stage& stage : passes::stages()) {
+            rows.push_back({std::string(stage.name), std::string(stage.help)});
+        }
     } else {
         for (const DiagnosticInfo& row : diagnostic_catalogue()) {
             rows.push_back({std::string(row.code), std::string(row.name)});
