@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "backends/backend.h"
 #include "base/diagnostics.h"
 #include "cli/commands.h"
 #include "import/onnx/importer.h"
@@ -28,7 +29,9 @@ std::vector<Row> rows_of(const std::string& what) {
             rows.push_back({"onnx." + name, "read from ONNX and QONNX files"});
         }
     } else if (what == "backends") {
-        rows.push_back({"verilog", "plain Verilog-2005, for simulators and Yosys"});
+        for (const backends::Backend& backend : backends::catalogue()) {
+            rows.push_back({std::string(backend.name), std::string(backend.help)});
+        }
     } else if (what == "targets") {
         for (const passes::DelayModel& model : passes::delay_models()) {
             rows.push_back({std::string(model.name), std::string(model.help)});

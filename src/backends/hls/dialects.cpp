@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
+#include <iterator>
 
 #include "backends/hls/hls.h"
 
@@ -224,12 +224,54 @@ integer to_integer(T value) {
 }
 )";
 
-constexpr std::array<Dialect, 2> table = {
-    Dialect{"cpp", "plain C++20 with the integers of the compiler", "c++20", cpp_prelude,
-            cpp_conversions, "", "", " = {}", &cpp_type, &cpp_literal, &cpp_operation, &cpp_index},
-    Dialect{"vitis", "C++ for Vitis HLS with ap_int", "c++14", "#include <ap_int.h>\n",
-            vitis_conversions, "#pragma HLS PIPELINE II=1", "static ", "", &vitis_type,
-            &vitis_literal, &vitis_operation, &vitis_index},
+constexpr std::string_view vitis_script =
+    R"(# vitis_hls -f build_hls.tcl: compiles and checks, then synthesises.
+# PART names the device, CLOCK_PERIOD the nanoseconds, both from the environment.
+
+proc setting {{variable default}} {{
+    return [expr {{[info exists ::env($variable)] ? $::env($variable) : $default}}]
+}}
+open_project -reset {name}_hls
+set_top {name}
+add_files {name}.cpp
+add_files -tb {name}_main.cpp
+add_files -tb ../inputs.txt
+add_files -tb ../expected.txt
+open_solution -reset solution -flow_target vivado
+set_part [setting PART xcu250-figd2104-2L-e]
+create_clock -period [setting CLOCK_PERIOD 5]
+csim_design -argv "inputs.txt expected.txt"
+csynth_design
+exit
+)";
+
+constexpr Dialect table[] = {
+    {.name = "cpp",
+     .help = "plain C++20 with the integers of the compiler",
+     .standard = "c++20",
+     .prelude = cpp_prelude,
+     .conversions = cpp_conversions,
+     .ram_initial = " = {}",
+     .type = &cpp_type,
+     .literal = &cpp_literal,
+     .operation = &cpp_operation,
+     .index = &cpp_index},
+    {.name = "vitis",
+     .help = "C++ for Vitis HLS with ap_int, and a script for it",
+     .standard = "c++14",
+     .prelude = "#include <ap_int.h>\n",
+     .conversions = vitis_conversions,
+     .pipeline = "#pragma HLS PIPELINE II=1",
+     .ram_storage = "static ",
+     .headers = {"ap_int.h", "AP_TYPES", "Vitis HLS has them in its folder include.",
+                 "vivado/ap_types"},
+     .compiler_flags = "-Wno-unknown-pragmas",
+     .script_file = "build_hls.tcl",
+     .script = vitis_script,
+     .type = &vitis_type,
+     .literal = &vitis_literal,
+     .operation = &vitis_operation,
+     .index = &vitis_index},
 };
 
 }  // namespace
@@ -239,9 +281,9 @@ std::span<const Dialect> dialects() {
 }
 
 const Dialect* find_dialect(std::string_view name) {
-    const auto* found =
-        std::find_if(table.begin(), table.end(), [&](const Dialect& d) { return d.name == name; });
-    return found == table.end() ? nullptr : found;
+    const auto* found = std::find_if(std::begin(table), std::end(table),
+                                     [&](const Dialect& d) { return d.name == name; });
+    return found == std::end(table) ? nullptr : found;
 }
 
 }  // namespace gatewright::backends::hls
