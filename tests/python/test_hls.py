@@ -20,6 +20,7 @@ MODEL = DIGITS / "digits_mlp.onnx"
 DIALECTS = [
     ("cpp", None, None, None),
     ("vitis", "AP_TYPES", "ap_int.h", "vivado/ap_types"),
+    ("catapult", "AC_TYPES", "ac_int.h", "catapult/ac_types/include"),
 ]
 NAMES = [row[0] for row in DIALECTS]
 

@@ -1,4 +1,4 @@
-// The dialects of C++: what ops.def means in plain integers and in ap_int.
+// The dialects of C++: what ops.def means in plain integers, in ap_int and in ac_int.
 
 #include <fmt/format.h>
 
@@ -245,6 +245,96 @@ csynth_design
 exit
 )";
 
+// Catapult: ac_int grows by itself as well. A shift keeps the type of what is shifted, and there is
+// no type without bits.
+
+std::string catapult_type(Type type) {
+    return fmt::format("ac_int<{}, {}>", std::max<int>(type.width, 1), type.is_signed);
+}
+
+std::string catapult_literal(Int128 value, Type type) {
+    if (is_long(value)) {
+        return fmt::format("{}({}LL)", catapult_type(type), to_string(value));
+    }
+    return fmt::format("{0}((ac_int<128, false>({1}) << 64) | ac_int<128, false>({2}))",
+                       catapult_type(type), high_half(value), low_half(value));
+}
+
+std::string catapult_operation(const bits::Node& node, std::span<const Operand> x) {
+    const std::string type = catapult_type(node.type);
+    if (node.type.width == 0) {
+        return type + "(0)";
+    }
+    switch (node.op) {
+        case Op::shl: {
+            if (node.immediate >= node.type.width) {
+                return type + "(0)";
+            }
+            const int width = std::max<int>(node.type.width, x[0].type.width + 1);
+            return fmt::format("{}(ac_int<{}, true>({}) << {})", type, width, x[0].text,
+                               node.immediate);
+        }
+        case Op::shr: {
+            const auto most = std::max<std::int64_t>(x[0].type.width, 1) - 1;
+            // What is left of a number without a sign is 0, of one with a sign its sign.
+            return node.immediate > most && !x[0].type.is_signed
+                       ? type + "(0)"
+                       : fmt::format("{}({} >> {})", type, x[0].text,
+                                     std::min<std::int64_t>(node.immediate, most));
+        }
+        case Op::bit_not:
+            return fmt::format("{}(~{})", type, x[0].text);
+        case Op::mux:
+            return fmt::format("{0} != 0 ? {1}({2}) : {1}({3})", x[0].text, type, x[1].text,
+                               x[2].text);
+        case Op::cast:
+            return fmt::format("{}({})", type, x[0].text);
+        default:
+            return fmt::format("{}({} {} {})", type, x[0].text, infix(node.op), x[1].text);
+    }
+}
+
+std::string catapult_index(const Operand& a) {
+    return fmt::format("({}).to_uint()", a.text);
+}
+
+constexpr std::string_view catapult_conversions = R"(
+template <class T>
+T from_integer(integer value) {
+    const ac_int<128, false> high = (unsigned long long)(value >> 64);
+    return T((high << 64) | ac_int<128, false>((unsigned long long)value));
+}
+template <class T>
+integer to_integer(T value) {
+    const ac_int<128, true> all = value;
+    const ac_int<128, true> high = all >> 64;
+    return integer((unsigned __int128)high.to_uint64() << 64 | all.to_uint64());
+}
+)";
+
+constexpr std::string_view catapult_script =
+    R"(# catapult -shell -file build_hls.tcl: compiles, then synthesises.
+# CLOCK_PERIOD gives the nanoseconds, LIBRARY the technology, both from the environment.
+
+proc setting {{variable default}} {{
+    return [expr {{[info exists ::env($variable)] ? $::env($variable) : $default}}]
+}}
+solution new -state initial
+solution options set /Input/CppStandard c++17
+solution file add {name}.cpp
+solution file add {name}_main.cpp -exclude true
+go analyze
+directive set -DESIGN_HIERARCHY {name}
+go compile
+solution library add [setting LIBRARY nangate-45nm_beh]
+go libraries
+directive set -CLOCKS [list clk [list -CLOCK_PERIOD [setting CLOCK_PERIOD 5]]]
+go assembly
+directive set /{name}/core/main -PIPELINE_INIT_INTERVAL 1
+go extract
+exit
+)";
+
 constexpr Dialect table[] = {
     {.name = "cpp",
      .help = "plain C++20 with the integers of the compiler",
@@ -272,6 +362,20 @@ constexpr Dialect table[] = {
      .literal = &vitis_literal,
      .operation = &vitis_operation,
      .index = &vitis_index},
+    {.name = "catapult",
+     .help = "C++ for Catapult with ac_int, and a script for it",
+     .standard = "c++17",
+     .prelude = "#include <ac_int.h>\n",
+     .conversions = catapult_conversions,
+     .headers = {"ac_int.h", "AC_TYPES", "Catapult has them in its folder shared/include.",
+                 "catapult/ac_types/include"},
+     .compiler_flags = "-Wno-unknown-pragmas",
+     .script_file = "build_hls.tcl",
+     .script = catapult_script,
+     .type = &catapult_type,
+     .literal = &catapult_literal,
+     .operation = &catapult_operation,
+     .index = &catapult_index},
 };
 
 }  // namespace

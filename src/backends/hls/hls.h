@@ -47,7 +47,7 @@ struct Dialect {
     std::string (*index)(const Operand& operand);
 };
 
-/// "cpp": plain C++20; "vitis": ap_int and pragmas of Vitis HLS.
+/// "cpp": plain C++20; "vitis": ap_int and pragmas of Vitis HLS; "catapult": ac_int.
 std::span<const Dialect> dialects();
 /// Null if there is none of that name.
 const Dialect* find_dialect(std::string_view name);
