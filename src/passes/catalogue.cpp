@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "operators/core.h"
+#include "passes/merge_moves.h"
 #include "passes/pass.h"
 
 namespace gatewright::passes {
@@ -18,6 +19,8 @@ network::Network prune(const network::Network& network) {
 
 // Passes over core networks.
 constexpr Pass core_passes[] = {
+    // First: what it joins stays behind unused.
+    {"merge_moves", "chains of moves become one move, moves that move nothing none", &merge_moves},
     // Last: the others leave nodes behind that nothing needs any more.
     {"prune", "nodes that no output needs are left out", &prune},
 };
