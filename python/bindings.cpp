@@ -2,6 +2,7 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 #include <cstring>
 #include <memory>
@@ -117,10 +118,12 @@ std::string inspect(const std::string& file, const std::string& weights) {
 }
 
 nb::tuple predict(const std::string& file, const std::string& weights, const nb::dict& arrays,
-                  bool exact, const std::string& final_activation, bool trace, int threads) {
+                  bool exact, const std::string& final_activation, const std::string& config,
+                  bool trace, int threads) {
     project::PredictOptions options;
     options.source = source_of(file, weights);
     options.final_activation = project::final_activation_named(final_activation);
+    options.config = config;
     options.as_trained = !exact;
     options.trace = trace;
     options.threads = threads;
@@ -135,24 +138,36 @@ nb::tuple predict(const std::string& file, const std::string& weights, const nb:
 }
 
 std::string convert(const std::string& file, const std::string& weights, const std::string& output,
+                    const std::vector<std::string>& backends,
                     const std::optional<std::string>& target, std::optional<double> clock_period,
-                    bool clock_enable, const std::string& calibration,
-                    const std::string& final_activation, bool force) {
+                    bool clock_enable, int extra_depth, const std::string& config,
+                    const std::string& calibration, std::optional<int> bits,
+                    std::optional<double> max_error, const std::string& final_activation,
+                    bool force) {
     project::ConvertOptions options;
     options.source = source_of(file, weights);
     options.output = output;
     options.final_activation = project::final_activation_named(final_activation);
+    options.settings.backends = backends;
     if (target) {
         options.settings.target = *target;
     }
     options.settings.clock_period_ns = clock_period;
     options.settings.clock_enable = clock_enable;
+    options.settings.extra_depth = extra_depth;
+    options.config = config;
     options.calibration = calibration;
+    options.calibration_options = {bits, max_error};
     options.force = force;
     const nb::gil_scoped_release release;
     nlohmann::ordered_json json = project::convert(options);
     json.erase("model");
     return json.dump();
+}
+
+std::string config_template(const std::string& file, const std::string& weights) {
+    const nb::gil_scoped_release release;
+    return project::configuration_template(project::load_model(source_of(file, weights)));
 }
 
 nb::tuple simulate(const std::string& folder, const nb::dict& arrays, const std::string& simulator,
@@ -226,10 +241,11 @@ NB_MODULE(_core, m) {
     nb::exception<Failure>(m, "Error", PyExc_RuntimeError);
     m.def("inspect", &inspect, "model"_a, "weights"_a);
     m.def("predict", &predict, "model"_a, "weights"_a, "arrays"_a, "exact"_a, "final_activation"_a,
-          "trace"_a, "threads"_a);
-    m.def("convert", &convert, "model"_a, "weights"_a, "output"_a, "target"_a.none(),
-          "clock_period"_a.none(), "clock_enable"_a, "calibration"_a, "final_activation"_a,
-          "force"_a);
+          "config"_a, "trace"_a, "threads"_a);
+    m.def("convert", &convert, "model"_a, "weights"_a, "output"_a, "backends"_a, "target"_a.none(),
+          "clock_period"_a.none(), "clock_enable"_a, "extra_depth"_a, "config"_a, "calibration"_a,
+          "bits"_a.none(), "max_error"_a.none(), "final_activation"_a, "force"_a);
+    m.def("config_template", &config_template, "model"_a, "weights"_a);
     m.def("simulate", &simulate, "folder"_a, "arrays"_a, "simulator"_a, "netlist"_a, "seed"_a,
           "timeout"_a);
     m.def("synthesize", &synthesize, "folder"_a, "target"_a.none(), "place_and_route"_a,

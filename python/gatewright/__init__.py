@@ -20,7 +20,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Error",
     "Model",
+    "config_template",
     "convert",
     "load",
     "predict",
@@ -46,6 +47,7 @@ __all__ = [
 
 StrPath = str | os.PathLike[str]
 Arrays = npt.ArrayLike | Mapping[str, npt.ArrayLike]
+Config = StrPath | Mapping[str, Any]
 
 Error.__module__ = __name__
 Error.__doc__ = "What a command reports as an error. Its text names the code, file, layer, remedy."
@@ -80,6 +82,7 @@ class Model:
         self,
         x: Arrays,
         *,
+        config: Config | None = None,
         exact: bool = True,
         final_activation: str = "keep",
         threads: int = 1,
@@ -88,17 +91,32 @@ class Model:
         return predict(
             self,
             x,
+            config=config,
             exact=exact,
             final_activation=final_activation,
             threads=threads,
         )
 
-    def trace(self, x: Arrays, *, final_activation: str = "keep") -> dict[str, np.ndarray]:
+    def trace(
+        self, x: Arrays, *, config: Config | None = None, final_activation: str = "keep"
+    ) -> dict[str, np.ndarray]:
         """The values of every operation, float64, samples along the first axis."""
-        _, values = _core.predict(
-            self.path, self.weights or "", _named(x), True, final_activation, True, 1
-        )
+        with tempfile.TemporaryDirectory() as folder:
+            _, values = _core.predict(
+                self.path,
+                self.weights or "",
+                _named(x),
+                True,
+                final_activation,
+                _config_file(config, folder),
+                True,
+                1,
+            )
         return values
+
+    def config_template(self) -> str:
+        """A configuration (YAML) that names all inputs and layers; see `gatewright.convert`."""
+        return config_template(self)
 
     def convert(self, output: StrPath, **options: Any) -> dict[str, Any]:
         """Writes a design folder; see `gatewright.convert`."""
@@ -118,6 +136,7 @@ def predict(
     model: Model | StrPath,
     x: Arrays,
     *,
+    config: Config | None = None,
     exact: bool = True,
     final_activation: str = "keep",
     threads: int = 1,
@@ -127,6 +146,7 @@ def predict(
     Args:
         x: an array [samples, ...], or a dict of them by the model's input names (else "x", or "x0",
             "x1", ... in order). Bool, integers and floats; each number is taken exactly.
+        config: types of what the model does not quantise, as for `convert` (model files only).
         exact: the numbers that the circuit gives, bit for bit. False: as trained, on real numbers
             (model files only).
         final_activation: "keep", "drop" or "argmax": what becomes of a last softmax or sigmoid that
@@ -144,10 +164,25 @@ def predict(
         file, weights = model.path, model.weights
     else:
         file, weights = os.fspath(model), None
-    outputs, _ = _core.predict(
-        file, weights or "", _named(x), exact, final_activation, False, threads
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        outputs, _ = _core.predict(
+            file,
+            weights or "",
+            _named(x),
+            exact,
+            final_activation,
+            _config_file(config, folder),
+            False,
+            threads,
+        )
     return outputs
+
+
+def config_template(model: Model | StrPath) -> str:
+    """A configuration (YAML) that names all inputs and layers of a model, with comments."""
+    if isinstance(model, Model):
+        return _core.config_template(model.path, model.weights or "")
+    return _core.config_template(os.fspath(model), "")
 
 
 def convert(
@@ -155,34 +190,48 @@ def convert(
     output: StrPath,
     *,
     weights: StrPath | None = None,
+    backend: str | Sequence[str] = "verilog",
+    config: Config | None = None,
+    calibrate: Arrays | StrPath | None = None,
+    bits: int | None = None,
+    max_error: float | None = None,
     target: str | None = None,
     clock_period: float | None = None,
     clock_enable: bool = False,
-    calibrate: Arrays | StrPath | None = None,
+    extra_depth: int = 2,
     final_activation: str = "keep",
     force: bool = False,
 ) -> dict[str, Any]:
     """Translates a model into the folder `output`: circuit, testbench, design.json.
 
     Args:
+        backend: what to write, one name or several; `gatewright list backends` shows them.
+        config: types of what the model does not quantise: a YAML file, or the same as dicts, such
+            as {"model": {"weight": "fixed<8,6>", "result": "fixed<12,6>"}}. `config_template`
+            gives one to start from.
+        calibrate: sample inputs (arrays, or a file of them) to choose types by, for what neither
+            model nor configuration gives a type.
+        bits: with `calibrate`: total bits of each tensor.
+        max_error: with `calibrate`: the fewest bits that keep every output this near to the float
+            model's on the samples.
         target: the device family, for delays; `gatewright list targets` shows them.
         clock_period: in ns; registers are placed to meet it. None: only at inputs and outputs.
         clock_enable: gives the circuit a `clock_enable` input.
-        calibrate: arrays, or a file of them, that show the numbers of inputs which the model does
-            not quantise; the narrowest type that holds them exactly is taken.
+        extra_depth: adder levels allowed over the shallowest tree; -1: any.
         final_activation: as for `predict`.
         force: replaces an existing design folder.
 
     Returns:
-        What design.json says, without the model: "timing", "ports", "layers", "approximations".
+        What design.json says, without the model: "timing", "ports", "layers", "approximations" and,
+        after a calibration, "calibration".
+
+    Raises:
+        Error: the model cannot be translated, or options contradict each other.
     """
     if isinstance(model, Model):
         file, weights = model.path, model.weights
     else:
         file = os.fspath(model)
-    if clock_period is not None and not clock_period > 0:
-        raise ValueError("clock_period must be positive")
-    options = (target, clock_period, clock_enable)
     with tempfile.TemporaryDirectory() as folder:
         if calibrate is None:
             calibration = ""
@@ -195,8 +244,15 @@ def convert(
             file,
             "" if weights is None else os.fspath(weights),
             os.fspath(output),
-            *options,
+            [backend] if isinstance(backend, str) else list(backend),
+            target,
+            clock_period,
+            clock_enable,
+            extra_depth,
+            _config_file(config, folder),
             calibration,
+            bits,
+            max_error,
             final_activation,
             force,
         )
@@ -280,6 +336,17 @@ def _named(x: Arrays) -> dict[str, np.ndarray]:
             )
         arrays[str(name)] = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
     return arrays
+
+
+def _config_file(config: Config | None, folder: str) -> str:
+    """The file of a configuration; dicts are written to one (JSON is YAML too)."""
+    if config is None:
+        return ""
+    if not isinstance(config, Mapping):
+        return os.fspath(config)
+    file = Path(folder) / "config.yaml"
+    file.write_text(json.dumps(config, indent=1))
+    return str(file)
 
 
 def _use_this_python() -> None:

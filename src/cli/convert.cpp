@@ -2,7 +2,6 @@
 
 #include "cli/commands.h"
 #include "cli/model_options.h"
-#include "passes/delay_model.h"
 #include "project/commands.h"
 
 namespace gatewright::cli {
@@ -13,58 +12,27 @@ struct Options {
     std::shared_ptr<ModelOptions> model = std::make_shared<ModelOptions>();
     project::ConvertOptions convert;
     std::string output;
-    std::string backend = "verilog";
     double clock_period = 0;
     int bits = 0;
-    double max_error = -1;
+    double max_error = 0;
+    CLI::Option* clock_period_option = nullptr;
     CLI::Option* bits_option = nullptr;
     CLI::Option* max_error_option = nullptr;
 };
 
 void run(Options& o) {
-    if (o.backend != "verilog") {
-        throw Failure(Code::unknown_option, {}, fmt::format("there is no backend '{}'", o.backend),
-                      "`gatewright list backends` shows all.");
-    }
-    if (o.clock_period < 0) {
-        throw Failure(Code::unknown_option, {},
-                      fmt::format("a clock period of {} ns is not positive", o.clock_period),
-                      "Give nanoseconds, for example --clock-period 5.");
-    }
-    const bool has_bits = o.bits_option->count() > 0;
-    const bool has_error = o.max_error_option->count() > 0;
-    if ((has_bits || has_error) && o.convert.calibration.empty()) {
-        throw Failure(
-            Code::unknown_option, {},
-            fmt::format("--{} needs samples to choose types by", has_bits ? "bits" : "max-error"),
-            "Add --calibrate X.npy.");
-    }
-    if (has_bits && has_error) {
-        throw Failure(Code::unknown_option, {}, "--bits and --max-error exclude each other",
-                      "Give one of them.");
-    }
-    if (has_bits && (o.bits < 2 || o.bits > project::most_bits)) {
-        throw Failure(Code::unknown_option, {}, fmt::format("--bits {} is out of bounds", o.bits),
-                      fmt::format("Give 2 to {}.", project::most_bits));
-    }
-    if (has_error && !(o.max_error >= 0)) {
-        throw Failure(Code::unknown_option, {},
-                      fmt::format("--max-error {} is no error", o.max_error),
-                      "Give the largest difference of an output, for example 0.05.");
-    }
-    if (has_bits) {
+    if (o.bits_option->count() > 0) {
         o.convert.calibration_options.bits = o.bits;
     }
-    if (has_error) {
+    if (o.max_error_option->count() > 0) {
         o.convert.calibration_options.max_error = o.max_error;
+    }
+    if (o.clock_period_option->count() > 0) {
+        o.convert.settings.clock_period_ns = o.clock_period;
     }
     o.convert.source = o.model->source;
     o.convert.final_activation = project::final_activation_named(o.model->final_activation);
     o.convert.output = o.output;
-    if (o.clock_period > 0) {
-        o.convert.settings.clock_period_ns = o.clock_period;
-    }
-    passes::delay_model(o.convert.settings.target);  // a misspelt target is refused before the work
     const auto json = project::convert(o.convert);
     std::int64_t operations = 0;
     for (const auto& layer : json.at("layers")) {
@@ -96,7 +64,14 @@ void add_convert(CLI::App& program) {
     add_model(*command, o->model);
     add_final_activation(*command, o->model);
     command->add_option("-o,--output", o->output, "the folder to write")->required();
-    command->add_option("--backend", o->backend, "what to write: verilog")->capture_default_str();
+    command
+        ->add_option(
+            "--backend", o->convert.settings.backends,
+            "what to write: names from `gatewright list backends`, with commas between or\n"
+            "one option each (verilog,vitis). Only what is named is written; simulate and\n"
+            "synthesize need verilog")
+        ->delimiter(',')
+        ->default_str("verilog");
     command->add_option("--config", o->convert.config,
                         "F.yaml with types of what the model does not quantise\n"
                         "(`gatewright config` writes one to start from)");
@@ -113,8 +88,8 @@ void add_convert(CLI::App& program) {
         ->add_option("--target", o->convert.settings.target,
                      "device family, for delays (`gatewright list targets`)")
         ->capture_default_str();
-    command->add_option("--clock-period", o->clock_period,
-                        "nanoseconds; pipeline registers are placed to meet it");
+    o->clock_period_option = command->add_option(
+        "--clock-period", o->clock_period, "nanoseconds; pipeline registers are placed to meet it");
     command->add_flag("--clock-enable", o->convert.settings.clock_enable,
                       "give the circuit a clock_enable input");
     command

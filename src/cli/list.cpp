@@ -2,11 +2,13 @@
 
 #include <nlohmann/json.hpp>
 
+#include "backends/backend.h"
 #include "base/diagnostics.h"
 #include "cli/commands.h"
 #include "import/onnx/importer.h"
 #include "operators/catalogue.h"
 #include "passes/delay_model.h"
+#include "passes/pass.h"
 
 namespace gatewright::cli {
 
@@ -27,15 +29,17 @@ std::vector<Row> rows_of(const std::string& what) {
             rows.push_back({"onnx." + name, "read from ONNX and QONNX files"});
         }
     } else if (what == "backends") {
-        rows.push_back({"verilog", "plain Verilog-2005, for simulators and Yosys"});
+        for (const backends::Backend& backend : backends::catalogue()) {
+            rows.push_back({std::string(backend.name), std::string(backend.help)});
+        }
     } else if (what == "targets") {
         for (const passes::DelayModel& model : passes::delay_models()) {
             rows.push_back({std::string(model.name), std::string(model.help)});
         }
     } else if (what == "passes") {
-        rows.push_back({"lower", "layers to core operators; scales travel to the next quantiser"});
-        rows.push_back({"parallel", "every operation gets hardware of its own"});
-        rows.push_back({"pipeline", "register levels that meet the clock period"});
+        for (const passes::Stage& stage : passes::stages()) {
+            rows.push_back({std::string(stage.name), std::string(stage.help)});
+        }
     } else {
         for (const DiagnosticInfo& row : diagnostic_catalogue()) {
             rows.push_back({std::string(row.code), std::string(row.name)});

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "passes/delay_model.h"
 #include "project/commands.h"
+#include "project/hls_check.h"
 
 namespace gatewright::project {
 
@@ -99,7 +101,44 @@ NamedArrays decode_ports(const operators::CoreModel& model, const PortIntegers& 
 
 }  // namespace
 
+namespace {
+
+/// Options that contradict each other or are out of bounds, before any work.
+void check(const ConvertOptions& options) {
+    const CalibrationOptions& asked = options.calibration_options;
+    const auto refuse = [](std::string what, std::string remedy) {
+        throw Failure(Code::unknown_option, {}, std::move(what), std::move(remedy));
+    };
+    if ((asked.bits || asked.max_error) && options.calibration.empty()) {
+        refuse(
+            fmt::format("--{} needs samples to choose types by", asked.bits ? "bits" : "max-error"),
+            "Add --calibrate X.npy.");
+    }
+    if (asked.bits && asked.max_error) {
+        refuse("--bits and --max-error exclude each other", "Give one of them.");
+    }
+    if (asked.bits && (*asked.bits < 2 || *asked.bits > most_bits)) {
+        refuse(fmt::format("--bits {} is out of bounds", *asked.bits),
+               fmt::format("Give 2 to {}.", most_bits));
+    }
+    if (asked.max_error && !(*asked.max_error >= 0)) {
+        refuse(fmt::format("--max-error {} is no error", *asked.max_error),
+               "Give the largest difference of an output, for example 0.05.");
+    }
+    const std::optional<double>& period = options.settings.clock_period_ns;
+    if (period && !(*period > 0)) {
+        refuse(fmt::format("a clock period of {} ns is not positive", *period),
+               "Give nanoseconds, for example --clock-period 5.");
+    }
+    passes::delay_model(options.settings.target);
+}
+
+}  // namespace
+
 ordered_json convert(const ConvertOptions& options) {
+    check(options);
+    Settings settings = options.settings;
+    settings.backends = chosen_backends(settings.backends);
     network::ImportedModel model = load_model(options.source);
     std::vector<TypedSite> configured;
     if (!options.config.empty()) {
@@ -121,7 +160,7 @@ ordered_json convert(const ConvertOptions& options) {
     }
     model.network = calibration ? calibration->network : with_types(model.network, configured);
     const Translation translation =
-        translate(lower_model(model, options.final_activation, types), options.settings);
+        translate(lower_model(model, options.final_activation, types), settings);
     ordered_json json = to_json(translation);
     if (calibration) {
         json["calibration"] = calibration->json();
@@ -134,10 +173,16 @@ ordered_json convert(const ConvertOptions& options) {
         for (const backends::EmittedFile& file : emit(translation)) {
             write_text(folder / file.path, file.text);
         }
-        write_text(folder / "testbench" / "inputs.hex",
-                   vectors_text(translation.interface.inputs, inputs, count));
-        write_text(folder / "testbench" / "expected.hex",
-                   vectors_text(translation.interface.outputs, outputs, count));
+        if (has_verilog(settings)) {
+            write_text(folder / "testbench" / "inputs.hex",
+                       vectors_text(translation.interface.inputs, inputs, count));
+            write_text(folder / "testbench" / "expected.hex",
+                       vectors_text(translation.interface.outputs, outputs, count));
+        }
+        if (has_hls(settings)) {
+            write_text(folder / "hls" / "inputs.txt", decimal_text(inputs, count));
+            write_text(folder / "hls" / "expected.txt", decimal_text(outputs, count));
+        }
         write_text(folder / "design.json", json.dump(1) + "\n");
     });
     return json;
@@ -201,6 +246,7 @@ Prediction predict(const PredictOptions& options, NamedArrays arrays,
 SimulatedPrediction simulate_samples(const SimulateOptions& options, const NamedArrays& arrays,
                                      const std::string& arrays_file) {
     const StoredDesign design = read_design(options.folder);
+    require_verilog(options.folder, design);
     const emulate::Samples samples = emulate::match_arrays(design.model, arrays, arrays_file);
     const PortIntegers inputs = encode_ports(design.model, samples);
     std::vector<fs::path> files = verilog_files(options.folder, design);

@@ -1,12 +1,13 @@
 #include "project/folder.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <span>
 #include <system_error>
 
-#include "backends/verilog/testbench.h"
 #include "base/file.h"
 #include "passes/pipeline.h"
 
@@ -71,10 +72,50 @@ Translation translate(operators::CoreModel model, const Settings& settings) {
     return out;
 }
 
+std::vector<std::string> chosen_backends(const std::vector<std::string>& names) {
+    for (const std::string& name : names) {
+        backends::find(name);
+    }
+    std::vector<std::string> out;
+    for (const backends::Backend& backend : backends::catalogue()) {
+        if (std::find(names.begin(), names.end(), backend.name) != names.end()) {
+            out.emplace_back(backend.name);
+        }
+    }
+    if (out.empty()) {
+        throw Failure(Code::unknown_option, {}, "no backend is named", "Write --backend verilog.");
+    }
+    return out;
+}
+
+bool has_verilog(const Settings& settings) {
+    return std::find(settings.backends.begin(), settings.backends.end(), "verilog") !=
+           settings.backends.end();
+}
+
+bool has_hls(const Settings& settings) {
+    return std::any_of(
+        settings.backends.begin(), settings.backends.end(),
+        [](const std::string& name) { return backends::find(name).folder.starts_with("hls/"); });
+}
+
 backends::EmittedFiles emit(const Translation& translation) {
-    backends::EmittedFiles files = backends::verilog::emit(
-        translation.parallel.design, {translation.pipeline, translation.settings.clock_enable});
-    files.push_back(backends::verilog::testbench(translation.interface));
+    const backends::Circuit circuit{translation.parallel.design, translation.pipeline,
+                                    translation.settings.clock_enable};
+    Diagnostics faults;
+    for (const std::string& name : translation.settings.backends) {
+        for (const std::string& fault : backends::find(name).validate(circuit)) {
+            faults.add(Code::not_in_circuit, {}, fmt::format("backend {}: {}", name, fault),
+                       "Leave this backend out.");
+        }
+    }
+    faults.throw_if_errors();
+    backends::EmittedFiles files;
+    for (const std::string& name : translation.settings.backends) {
+        for (backends::EmittedFile& file : backends::find(name).emit(circuit)) {
+            files.push_back(std::move(file));
+        }
+    }
     return files;
 }
 
@@ -88,6 +129,7 @@ ordered_json to_json(const Translation& t) {
         t.settings.clock_period_ns ? ordered_json(*t.settings.clock_period_ns) : ordered_json();
     settings["clock_enable"] = t.settings.clock_enable;
     settings["extra_depth"] = t.settings.extra_depth;
+    settings["backends"] = t.settings.backends;
     out["settings"] = settings;
     out["timing"] = {{"latency_cycles", t.interface.latency},
                      {"initiation_interval", t.interface.interval},
@@ -154,6 +196,8 @@ StoredDesign read_design(const fs::path& folder) {
         }
         out.settings.clock_enable = settings.at("clock_enable").get<bool>();
         out.settings.extra_depth = settings.at("extra_depth").get<int>();
+        out.settings.backends =
+            chosen_backends(settings.at("backends").get<std::vector<std::string>>());
         std::string text;
         for (const ordered_json& line : out.json.at("model")) {
             text += line.get<std::string>() + "\n";
@@ -163,6 +207,15 @@ StoredDesign read_design(const fs::path& folder) {
         not_a_design(folder, "its design.json lacks a part or has one of a wrong type");
     }
     return out;
+}
+
+void require_verilog(const fs::path& folder, const StoredDesign& design) {
+    if (!has_verilog(design.settings)) {
+        throw Failure(Code::not_a_design, {folder.string(), "", "", ""},
+                      fmt::format("it was written without Verilog (--backend {})",
+                                  fmt::join(design.settings.backends, ",")),
+                      "Convert the model again with --backend verilog.");
+    }
 }
 
 void write_text(const fs::path& file, const std::string& text) {

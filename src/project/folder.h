@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "backends/backend.h"
 #include "backends/verilog/verilog.h"
 #include "operators/core_model.h"
 #include "schedule/parallel.h"
@@ -13,8 +14,10 @@
 /// The folder that `convert` writes and all later commands read:
 ///
 ///     design.json    all that the other commands need
-///     verilog/       the modules, the top first
+///     verilog/       the modules, the top first                    } backend verilog
 ///     testbench/     a self-checking testbench, its vectors and expected results
+///     hls/DIALECT/   C++ with a Makefile and the vendor's script   } backends cpp, vitis, ...
+///     hls/           inputs.txt and expected.txt, which they are checked with
 ///     reports/       what tools and verification found
 ///     certificate.json, report.html
 namespace gatewright::project {
@@ -25,6 +28,8 @@ struct Settings {
     std::optional<double> clock_period_ns;
     bool clock_enable = false;
     int extra_depth = 2;  ///< of adder graphs: levels over the shallowest tree; negative: any
+    /// What is written; in the order of the catalogue, each once.
+    std::vector<std::string> backends = {"verilog"};
 
     bool operator==(const Settings&) const = default;
 };
@@ -42,8 +47,18 @@ struct Translation {
 /// Schedules and pipelines a core model.
 Translation translate(operators::CoreModel model, const Settings& settings);
 
-/// All files of a translation's circuit: verilog/ and the testbench.
+/// The backends of these names, in the order of the catalogue, each once. Throws Failure
+/// (unknown_option) for a name that there is not, or if none is given.
+std::vector<std::string> chosen_backends(const std::vector<std::string>& names);
+
+/// All files of the chosen backends. Throws Failure (not_in_circuit) with all that they cannot
+/// print.
 backends::EmittedFiles emit(const Translation& translation);
+
+/// Whether the design was written by some backend under hls/.
+bool has_hls(const Settings& settings);
+/// Whether it was written as Verilog.
+bool has_verilog(const Settings& settings);
 
 /// design.json.
 nlohmann::ordered_json to_json(const Translation& translation);
@@ -56,6 +71,9 @@ struct StoredDesign {
     nlohmann::ordered_json json;
 };
 StoredDesign read_design(const std::filesystem::path& folder);
+
+/// Throws Failure (not_a_design) if the design was written without Verilog.
+void require_verilog(const std::filesystem::path& folder, const StoredDesign& design);
 
 /// Writes into a new temporary folder beside `folder` and moves it there at the end, so that a
 /// failure leaves nothing behind. An existing folder is refused unless `force` is set and it is a

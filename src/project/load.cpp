@@ -10,6 +10,7 @@
 #include "import/onnx/import.h"
 #include "operators/layers.h"
 #include "operators/lowering.h"
+#include "passes/pass.h"
 #include "project/typing.h"
 
 namespace gatewright::project {
@@ -142,6 +143,7 @@ operators::CoreModel lower_model(
     } catch (const Failure& failure) {
         throw with_missing_types(failure, layers);
     }
+    core.network = passes::run(passes::core_pipeline(), std::move(core.network));
     core.batch = model.batched ? "free" : "none";
     return core;
 }

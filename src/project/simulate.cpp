@@ -202,6 +202,7 @@ SimulationOutcome simulate(const fs::path& folder, const std::vector<fs::path>& 
 }
 
 std::vector<fs::path> verilog_files(const fs::path& folder, const StoredDesign& design) {
+    require_verilog(folder, design);
     const std::string top = design.json.at("module").get<std::string>() + ".v";
     std::vector<fs::path> files = {folder / "verilog" / top};
     std::error_code error;

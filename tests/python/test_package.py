@@ -1,5 +1,6 @@
 """The Python package on the bundled example."""
 
+import ast
 import json
 import shutil
 from pathlib import Path
@@ -105,6 +106,65 @@ def test_verify_and_report(design):
     assert "http://" not in page.replace("http://www.w3.org", "")
 
 
+FLOAT = DIGITS.parent / "float_mlp"
+FLOAT_MODEL = FLOAT / "float_mlp.onnx"
+TYPES = {
+    "model": {"weight": "fixed<10,8>", "bias": "fixed<16,8>", "result": "fixed<14,8>"},
+    "inputs": {"pixels": "ufixed<5,4>"},
+}
+
+
+def test_types_from_dicts_are_those_of_a_file(tmp_path):
+    file = tmp_path / "types.yaml"
+    file.write_text(json.dumps(TYPES))
+    model = gatewright.load(FLOAT_MODEL)
+    x = np.load(FLOAT / "inputs.npy")[:50]
+    one = model.convert(tmp_path / "a", config=TYPES)
+    assert one == gatewright.convert(FLOAT_MODEL, tmp_path / "b", config=file)
+    y = only(gatewright.predict(tmp_path / "a", x))
+    assert (only(model.predict(x, config=TYPES)) == y).all()
+    assert (only(gatewright.predict(FLOAT_MODEL, x, config=file)) == y).all()
+    assert not (only(model.predict(x, exact=False)) == y).all()
+    assert model.trace(x, config=TYPES)
+    with pytest.raises(gatewright.Error, match="GW0303"):
+        model.predict(x)
+
+
+def test_the_template_names_every_input():
+    text = gatewright.config_template(FLOAT_MODEL)
+    assert text == gatewright.load(FLOAT_MODEL).config_template()
+    assert "pixels" in text
+
+
+def test_types_from_samples(tmp_path):
+    samples = np.load(FLOAT / "calibration.npy")
+    by_bits = gatewright.convert(FLOAT_MODEL, tmp_path / "a", calibrate=samples, bits=9)
+    assert by_bits["calibration"]["bits"] == 9
+    near = gatewright.convert(
+        FLOAT_MODEL, tmp_path / "b", calibrate=FLOAT / "calibration.npy", max_error=0.25
+    )
+    assert near["calibration"]["largest_difference"] <= 0.25
+
+
+@pytest.mark.parametrize("backend", ["cpp", ["vitis", "cpp"]])
+def test_backends(tmp_path, backend):
+    written = gatewright.convert(MODEL, tmp_path / "out", backend=backend, extra_depth=0)
+    names = [backend] if isinstance(backend, str) else sorted(backend)
+    assert written["settings"]["backends"] == names
+    assert written["settings"]["extra_depth"] == 0
+    assert sorted(p.name for p in (tmp_path / "out/hls").iterdir() if p.is_dir()) == names
+    assert not (tmp_path / "out/verilog").exists()
+
+
+def test_the_stub_of_the_compiled_part_is_its_own():
+    stubgen = pytest.importorskip("nanobind.stubgen", reason="nanobind is not installed")
+    generator = stubgen.StubGen(gatewright._core)
+    generator.put(gatewright._core)
+    stub = Path(__file__).resolve().parents[2] / "python/gatewright/_core.pyi"
+    made, written = (ast.dump(ast.parse(text)) for text in (generator.get(), stub.read_text()))
+    assert made == written, "python -m nanobind.stubgen -m gatewright._core -o " + stub.name
+
+
 @pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
 def test_simulate_equals_the_reference(design, images, reference):
     y, info = gatewright.simulate(design, images[:20], simulator="icarus")
@@ -124,6 +184,21 @@ def test_errors_carry_the_whole_text(tmp_path, design, images):
         gatewright.predict(MODEL, images, final_activation="softmax")
     with pytest.raises(gatewright.Error, match="GW0411"):
         gatewright.convert(MODEL, tmp_path / "out", target="no_such_family")
+    samples = images[:4]
+    for wrong in (
+        {"clock_period": 0},
+        {"backend": "verilgo"},
+        {"backend": []},
+        {"bits": 8},
+        {"max_error": 0.1},
+        {"calibrate": samples, "bits": 8, "max_error": 0.1},
+        {"calibrate": samples, "bits": 1},
+        {"calibrate": samples, "max_error": -1.0},
+    ):
+        with pytest.raises(gatewright.Error, match="GW0003"):
+            gatewright.convert(MODEL, tmp_path / "out", **wrong)
+    with pytest.raises(gatewright.Error, match="GW0306.*weihgt"):
+        gatewright.convert(MODEL, tmp_path / "out", config={"model": {"weihgt": "fixed<8,6>"}})
     assert not (tmp_path / "out").exists()
     assert issubclass(gatewright.Error, RuntimeError)
 
@@ -133,7 +208,5 @@ def test_arguments_of_a_wrong_kind(design, images):
         gatewright.predict(design, images.astype(complex))
     with pytest.raises(TypeError, match="object"):
         gatewright.predict(design, images.astype(object))
-    with pytest.raises(ValueError, match="clock_period"):
-        gatewright.convert(MODEL, design, clock_period=0)
     with pytest.raises(ValueError, match="samples"):
         gatewright.verify(design, samples=0)

@@ -1,9 +1,9 @@
-// The dialects of C++: what ops.def means in plain integers and in ap_int.
+// The dialects of C++: what ops.def means in plain integers, in ap_int and in ac_int.
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
+#include <iterator>
 
 #include "backends/hls/hls.h"
 
@@ -224,12 +224,158 @@ integer to_integer(T value) {
 }
 )";
 
-constexpr std::array<Dialect, 2> table = {
-    Dialect{"cpp", "plain C++20 with the integers of the compiler", "c++20", cpp_prelude,
-            cpp_conversions, "", "", " = {}", &cpp_type, &cpp_literal, &cpp_operation, &cpp_index},
-    Dialect{"vitis", "C++ for Vitis HLS with ap_int", "c++14", "#include <ap_int.h>\n",
-            vitis_conversions, "#pragma HLS PIPELINE II=1", "static ", "", &vitis_type,
-            &vitis_literal, &vitis_operation, &vitis_index},
+constexpr std::string_view vitis_script =
+    R"(# vitis_hls -f build_hls.tcl: compiles and checks, then synthesises.
+# PART names the device, CLOCK_PERIOD the nanoseconds, both from the environment.
+
+proc setting {{variable default}} {{
+    return [expr {{[info exists ::env($variable)] ? $::env($variable) : $default}}]
+}}
+open_project -reset {name}_hls
+set_top {name}
+add_files {name}.cpp
+add_files -tb {name}_main.cpp
+add_files -tb ../inputs.txt
+add_files -tb ../expected.txt
+open_solution -reset solution -flow_target vivado
+set_part [setting PART xcu250-figd2104-2L-e]
+create_clock -period [setting CLOCK_PERIOD 5]
+csim_design -argv "inputs.txt expected.txt"
+csynth_design
+exit
+)";
+
+// Catapult: ac_int grows by itself as well. A shift keeps the type of what is shifted, and there is
+// no type without bits.
+
+std::string catapult_type(Type type) {
+    return fmt::format("ac_int<{}, {}>", std::max<int>(type.width, 1), type.is_signed);
+}
+
+std::string catapult_literal(Int128 value, Type type) {
+    if (is_long(value)) {
+        return fmt::format("{}({}LL)", catapult_type(type), to_string(value));
+    }
+    return fmt::format("{0}((ac_int<128, false>({1}) << 64) | ac_int<128, false>({2}))",
+                       catapult_type(type), high_half(value), low_half(value));
+}
+
+std::string catapult_operation(const bits::Node& node, std::span<const Operand> x) {
+    const std::string type = catapult_type(node.type);
+    if (node.type.width == 0) {
+        return type + "(0)";
+    }
+    switch (node.op) {
+        case Op::shl: {
+            if (node.immediate >= node.type.width) {
+                return type + "(0)";
+            }
+            const int width = std::max<int>(node.type.width, x[0].type.width + 1);
+            return fmt::format("{}(ac_int<{}, true>({}) << {})", type, width, x[0].text,
+                               node.immediate);
+        }
+        case Op::shr: {
+            const auto most = std::max<std::int64_t>(x[0].type.width, 1) - 1;
+            // What is left of a number without a sign is 0, of one with a sign its sign.
+            return node.immediate > most && !x[0].type.is_signed
+                       ? type + "(0)"
+                       : fmt::format("{}({} >> {})", type, x[0].text,
+                                     std::min<std::int64_t>(node.immediate, most));
+        }
+        case Op::bit_not:
+            return fmt::format("{}(~{})", type, x[0].text);
+        case Op::mux:
+            return fmt::format("{0} != 0 ? {1}({2}) : {1}({3})", x[0].text, type, x[1].text,
+                               x[2].text);
+        case Op::cast:
+            return fmt::format("{}({})", type, x[0].text);
+        default:
+            return fmt::format("{}({} {} {})", type, x[0].text, infix(node.op), x[1].text);
+    }
+}
+
+std::string catapult_index(const Operand& a) {
+    return fmt::format("({}).to_uint()", a.text);
+}
+
+constexpr std::string_view catapult_conversions = R"(
+template <class T>
+T from_integer(integer value) {
+    const ac_int<128, false> high = (unsigned long long)(value >> 64);
+    return T((high << 64) | ac_int<128, false>((unsigned long long)value));
+}
+template <class T>
+integer to_integer(T value) {
+    const ac_int<128, true> all = value;
+    const ac_int<128, true> high = all >> 64;
+    return integer((unsigned __int128)high.to_uint64() << 64 | all.to_uint64());
+}
+)";
+
+constexpr std::string_view catapult_script =
+    R"(# catapult -shell -file build_hls.tcl: compiles, then synthesises.
+# CLOCK_PERIOD gives the nanoseconds, LIBRARY the technology, both from the environment.
+
+proc setting {{variable default}} {{
+    return [expr {{[info exists ::env($variable)] ? $::env($variable) : $default}}]
+}}
+solution new -state initial
+solution options set /Input/CppStandard c++17
+solution file add {name}.cpp
+solution file add {name}_main.cpp -exclude true
+go analyze
+directive set -DESIGN_HIERARCHY {name}
+go compile
+solution library add [setting LIBRARY nangate-45nm_beh]
+go libraries
+directive set -CLOCKS [list clk [list -CLOCK_PERIOD [setting CLOCK_PERIOD 5]]]
+go assembly
+directive set /{name}/core/main -PIPELINE_INIT_INTERVAL 1
+go extract
+exit
+)";
+
+constexpr Dialect table[] = {
+    {.name = "cpp",
+     .help = "plain C++20 with the integers of the compiler",
+     .standard = "c++20",
+     .prelude = cpp_prelude,
+     .conversions = cpp_conversions,
+     .ram_initial = " = {}",
+     .type = &cpp_type,
+     .literal = &cpp_literal,
+     .operation = &cpp_operation,
+     .index = &cpp_index},
+    {.name = "vitis",
+     .help = "C++ for Vitis HLS with ap_int, and a script for it",
+     .standard = "c++14",
+     .prelude = "#include <ap_int.h>\n",
+     .conversions = vitis_conversions,
+     .pipeline = "#pragma HLS PIPELINE II=1",
+     .ram_storage = "static ",
+     .headers = {"ap_int.h", "AP_TYPES", "Vitis HLS has them in its folder include.",
+                 "vivado/ap_types"},
+     .compiler_flags = "-Wno-unknown-pragmas",
+     .script_file = "build_hls.tcl",
+     .script = vitis_script,
+     .type = &vitis_type,
+     .literal = &vitis_literal,
+     .operation = &vitis_operation,
+     .index = &vitis_index},
+    {.name = "catapult",
+     .help = "C++ for Catapult with ac_int, and a script for it",
+     .standard = "c++17",
+     .prelude = "#include <ac_int.h>\n",
+     .conversions = catapult_conversions,
+     .headers = {"ac_int.h", "AC_TYPES", "Catapult has them in its folder shared/include.",
+                 "catapult/ac_types/include"},
+     .compiler_flags = "-Wno-unknown-pragmas",
+     .script_file = "build_hls.tcl",
+     .script = catapult_script,
+     .type = &catapult_type,
+     .literal = &catapult_literal,
+     .operation = &catapult_operation,
+     .index = &catapult_index},
 };
 
 }  // namespace
@@ -239,9 +385,9 @@ std::span<const Dialect> dialects() {
 }
 
 const Dialect* find_dialect(std::string_view name) {
-    const auto* found =
-        std::find_if(table.begin(), table.end(), [&](const Dialect& d) { return d.name == name; });
-    return found == table.end() ? nullptr : found;
+    const auto* found = std::find_if(std::begin(table), std::end(table),
+                                     [&](const Dialect& d) { return d.name == name; });
+    return found == std::end(table) ? nullptr : found;
 }
 
 }  // namespace gatewright::backends::hls

@@ -346,21 +346,28 @@ class Printer {
 
     std::string program() const {
         std::string text = fmt::format(
-            R"(// Reads frames as decimal integers and prints what becomes of them, a line each.
+            R"(// {1}_main [INPUTS [EXPECTED]]: reads frames as decimal integers, from INPUTS or standard input,
+// and prints what becomes of them, a line each; or, given EXPECTED, counts what differs from it.
 
+#include <fstream>
 #include <iostream>
 #include <string>
 
-#include "{}.h"
+#include "{1}.h"
 
 __extension__ typedef __int128 integer;
 __extension__ typedef unsigned __int128 natural;
 
 namespace {{
-{}
-bool read(integer& value) {{
+{0}
+std::ifstream inputs_file;
+std::ifstream expected_file;
+bool comparing = false;
+long mismatches = 0;
+
+bool read(std::istream& from, integer& value) {{
     std::string text;
-    if (!(std::cin >> text)) {{
+    if (!(from >> text)) {{
         return false;
     }}
     natural sum = 0;
@@ -373,7 +380,12 @@ bool read(integer& value) {{
     return true;
 }}
 
-void print(integer value) {{
+void give(integer value) {{
+    if (comparing) {{
+        integer expected = 0;
+        mismatches += read(expected_file, expected) && expected == value ? 0 : 1;
+        return;
+    }}
     natural rest = value < 0 ? -natural(value) : natural(value);
     std::string text;
     do {{
@@ -383,45 +395,66 @@ void print(integer value) {{
     std::cout << (value < 0 ? "-" : "") << text << ' ';
 }}
 
-}}  // namespace
-
-int main() {{
+// False at the end of the inputs.
+bool frame(std::istream& from) {{
     integer value = 0;
-    for (;;) {{
 )",
-            name_, dialect_.conversions);
+            dialect_.conversions, name_);
         const auto each_word = [&](const auto& ports, const std::vector<std::string>& names,
                                    std::size_t first, bool reading) {
             for (std::size_t p = 0; p < ports.size(); ++p) {
-                const std::string type = fmt::format("{}_{}_word", name_, names[p]);
-                text += fmt::format("        for (int word = 0; word < {}; ++word) {{\n",
+                text += fmt::format("    for (int word = 0; word < {}; ++word) {{\n",
                                     words_[first + p]);
                 for (std::size_t l = 0; l < ports[p].lanes.size(); ++l) {
                     const std::string element = fmt::format("{}[word].e{}", names[p], l);
                     if (reading) {
                         text += fmt::format(
-                            "            if (!read(value)) {{\n                return 0;\n"
-                            "            }}\n            {} = from_integer<{}>(value);\n",
+                            "        if (!read(from, value)) {{\n            return false;\n"
+                            "        }}\n        {} = from_integer<{}>(value);\n",
                             element, dialect_.type(ports[p].lanes[l].bits()));
                     } else {
-                        text += fmt::format("            print(to_integer({}));\n", element);
+                        text += fmt::format("        give(to_integer({}));\n", element);
                     }
                 }
-                text += "        }\n";
+                text += "    }\n";
             }
         };
         std::vector<std::string> arguments;
         for (std::size_t p = 0; p < words_.size(); ++p) {
             const std::string& name =
                 p < inputs_.size() ? inputs_[p] : outputs_[p - inputs_.size()];
-            text += fmt::format("        {0}_{1}_word {1}[{2}];\n", name_, name,
+            text += fmt::format("    {0}_{1}_word {1}[{2}];\n", name_, name,
                                 std::max<std::int64_t>(words_[p], 1));
             arguments.push_back(name);
         }
         each_word(process_.inputs, inputs_, 0, true);
-        text += fmt::format("        {}({});\n", name_, fmt::join(arguments, ", "));
+        text += fmt::format("    {}({});\n", name_, fmt::join(arguments, ", "));
         each_word(process_.outputs, outputs_, inputs_.size(), false);
-        return text + "        std::cout << '\\n';\n    }\n}\n";
+        return text + R"(    return true;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+    if (count > 1) {
+        inputs_file.open(arguments[1]);
+    }
+    if (count > 2) {
+        expected_file.open(arguments[2]);
+        comparing = true;
+    }
+    long frames = 0;
+    while (frame(count > 1 ? static_cast<std::istream&>(inputs_file) : std::cin)) {
+        std::cout << (comparing ? "" : "\n");
+        ++frames;
+    }
+    if (!comparing) {
+        return 0;
+    }
+    std::cout << frames << " frames, " << mismatches << " mismatches\n";
+    return frames > 0 && mismatches == 0 ? 0 : 1;
+}
+)";
     }
 
     template <class... Arguments>
@@ -442,6 +475,37 @@ int main() {{
 
 EmittedFiles emit(const design::Process& process, const Dialect& dialect) {
     return Printer(process, dialect).files();
+}
+
+EmittedFiles emit_with_scripts(const design::Process& process, const Dialect& dialect) {
+    EmittedFiles files = emit(process, dialect);
+    const std::string name = files.front().path.substr(0, files.front().path.size() - 2);
+    std::string headers;
+    std::string flags =
+        dialect.compiler_flags.empty() ? "" : " " + std::string(dialect.compiler_flags);
+    if (!dialect.headers.file.empty()) {
+        headers = fmt::format(
+            "# {0}: the folder of {1}. {2}\n\nifndef {0}\n"
+            "$(error give the folder of {1}, as in: make check {0}=FOLDER)\nendif\n\n",
+            dialect.headers.variable, dialect.headers.file, dialect.headers.help);
+        flags += fmt::format(" -isystem $({})", dialect.headers.variable);
+    }
+    files.push_back(
+        {"Makefile",
+         fmt::format(
+             "# make: the program {0}_main. make check: runs it on the samples of inputs.txt and\n"
+             "# compares with expected.txt, which the tensor emulator made.\n"
+             "{1}{4}CXXFLAGS ?= -O1\n\n"
+             "{0}_main: {0}.cpp {0}_main.cpp {0}.h\n"
+             "\t$(CXX) -std={2}{3} $(CXXFLAGS) {0}.cpp {0}_main.cpp -o $@\n\n"
+             "check: {0}_main\n\t./{0}_main ../inputs.txt ../expected.txt\n\n"
+             ".PHONY: check\n",
+             name, headers, dialect.standard, flags, headers.empty() ? "\n" : "")});
+    if (!dialect.script.empty()) {
+        files.push_back({std::string(dialect.script_file),
+                         fmt::format(fmt::runtime(dialect.script), fmt::arg("name", name))});
+    }
+    return files;
 }
 
 }  // namespace gatewright::backends::hls

@@ -29,19 +29,22 @@ inline std::string output_of(const std::string& command) {
     return text;
 }
 
-/// The folder of ap_int.h: GATEWRIGHT_AP_TYPES, or what an installed hls4ml brings. Empty if
-/// neither.
-inline std::string ap_types() {
-    if (const char* folder = std::getenv("GATEWRIGHT_AP_TYPES")) {
+/// The folder of a dialect's headers: GATEWRIGHT_AP_TYPES or its like, or what an installed hls4ml
+/// brings. Empty if neither.
+inline std::string headers_of(const backends::hls::Dialect& dialect) {
+    const backends::hls::Headers& headers = dialect.headers;
+    if (const char* folder = std::getenv(("GATEWRIGHT_" + std::string(headers.variable)).c_str())) {
         return folder;
     }
     const char* python = std::getenv("GATEWRIGHT_PYTHON");
     const std::string folder = output_of(
         std::string("'") + (python != nullptr ? python : "python3") +
         "' -c \"import importlib.util as u, os; s = u.find_spec('hls4ml'); print(os.path.join("
-        "os.path.dirname(s.origin), 'templates', 'vivado', 'ap_types') if s else '')\" "
-        "2>/dev/null");
-    return !folder.empty() && std::filesystem::exists(folder + "/ap_int.h") ? folder : "";
+        "os.path.dirname(s.origin), 'templates', '" +
+        std::string(headers.package) + "') if s else '')\" 2>/dev/null");
+    return !folder.empty() && std::filesystem::exists(folder + "/" + std::string(headers.file))
+               ? folder
+               : "";
 }
 
 /// The program's outputs, frame by frame; `log` holds the compiler's messages if that failed.
@@ -65,9 +68,9 @@ inline Frames run(const design::Process& process, const backends::hls::Dialect& 
     }
     in.close();
     const std::string includes =
-        dialect.name == "vitis"
-            ? " -isystem '" + ap_types() + "'"
-            : std::string(" -Wall -Werror -Wno-tautological-compare -Wno-overflow");
+        dialect.headers.file.empty()
+            ? std::string(" -Wall -Werror -Wno-tautological-compare -Wno-overflow")
+            : " -isystem '" + headers_of(dialect) + "'";
     const std::string path = "'" + folder.string();
     const std::string compile =
         "g++ -O1 -Wno-unknown-pragmas -Wno-unused-variable -std=" + std::string(dialect.standard) +
@@ -95,8 +98,10 @@ inline Frames run(const design::Process& process, const backends::hls::Dialect& 
 inline std::vector<const backends::hls::Dialect*> usable_dialects() {
     std::vector<const backends::hls::Dialect*> out;
     for (const backends::hls::Dialect& dialect : backends::hls::dialects()) {
-        if (dialect.name == "vitis" && ap_types().empty()) {
-            std::puts("skipped: Vitis C++, as ap_int.h was not found (pip install hls4ml)");
+        if (!dialect.headers.file.empty() && headers_of(dialect).empty()) {
+            std::printf("skipped: dialect %s, as %s was not found (pip install hls4ml)\n",
+                        std::string(dialect.name).c_str(),
+                        std::string(dialect.headers.file).c_str());
             continue;
         }
         out.push_back(&dialect);

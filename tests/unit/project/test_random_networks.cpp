@@ -9,6 +9,7 @@
 #include "network_recipe.h"
 #include "operators/catalogue.h"
 #include "operators/lowering.h"
+#include "passes/pass.h"
 #include "project/folder.h"
 #include "project/simulate.h"
 
@@ -144,7 +145,9 @@ void check(const Recipe& recipe, int samples, bool simulated, Counts& counts) {
                 network::to_text(layers),
             "the text of the layers does not round-trip");
 
-    const operators::CoreModel model = operators::lower(layers, {});
+    operators::CoreModel model = operators::lower(layers, {});
+    const operators::CoreModel before = model;
+    model.network = passes::run(passes::core_pipeline(), std::move(model.network));
     const std::vector<std::string> wrong = network::verify(model.network);
     require(wrong.empty(), wrong.empty() ? "" : "the core network: " + wrong.front());
     const std::string text = to_text(model);
@@ -168,6 +171,8 @@ void check(const Recipe& recipe, int samples, bool simulated, Counts& counts) {
     constexpr std::int64_t words = 24;
     const project::PortIntegers inputs = project::random_ports(model, words, recipe.seed);
     const auto outputs = emulator.run_integers(inputs, words);
+    require(outputs == emulate::TensorEmulator(before).run_integers(inputs, words),
+            "the passes change what the network computes");
     for (std::int64_t s = 0; s < words; ++s) {
         require(bits::evaluate(body, lanes(inputs, words, s)) == lanes(outputs, words, s),
                 fmt::format("emulator and bits differ in random sample {}", s));

@@ -1,0 +1,41 @@
+"""The compiled part of gatewright; use the package itself."""
+
+from collections.abc import Sequence
+
+from gatewright import Error as Error
+
+def inspect(model: str, weights: str) -> str: ...
+def predict(
+    model: str,
+    weights: str,
+    arrays: dict,
+    exact: bool,
+    final_activation: str,
+    config: str,
+    trace: bool,
+    threads: int,
+) -> tuple: ...
+def convert(
+    model: str,
+    weights: str,
+    output: str,
+    backends: Sequence[str],
+    target: str | None,
+    clock_period: float | None,
+    clock_enable: bool,
+    extra_depth: int,
+    config: str,
+    calibration: str,
+    bits: int | None,
+    max_error: float | None,
+    final_activation: str,
+    force: bool,
+) -> str: ...
+def config_template(model: str, weights: str) -> str: ...
+def simulate(
+    folder: str, arrays: dict, simulator: str, netlist: bool, seed: int, timeout: float
+) -> tuple: ...
+def synthesize(folder: str, target: str | None, place_and_route: bool, timeout: float) -> str: ...
+def verify(folder: str, samples: int, seed: int, timeout: float) -> str: ...
+def report(folder: str) -> str: ...
+def report_html(folder: str) -> str: ...
