@@ -51,24 +51,28 @@ constexpr DTypeRow dtype_rows[] = {
     dtype_row(DType::float64, nb::dlpack::dtype_code::Float, 64),
 };
 
-NpyArray from_python(const InputArray& array) {
-    NpyArray out;
-    const DTypeRow* found = nullptr;
+DType dtype_of(const InputArray& array) {
     for (const DTypeRow& row : dtype_rows) {
         if (row.dlpack == array.dtype()) {
-            found = &row;
+            return row.dtype;
         }
     }
-    if (found == nullptr) {
-        throw nb::type_error("arrays hold bool, integers, float16, float32 or float64");
-    }
-    out.dtype = found->dtype;
+    throw nb::type_error("arrays hold bool, integers, float16, float32 or float64");
+}
+
+Shape shape_of(const InputArray& array) {
+    Shape out;
     for (std::size_t axis = 0; axis < array.ndim(); ++axis) {
-        out.shape.push_back(static_cast<std::int64_t>(array.shape(axis)));
+        out.push_back(static_cast<std::int64_t>(array.shape(axis)));
     }
-    out.data.resize(array.nbytes());
-    if (!out.data.empty()) {
-        std::memcpy(out.data.data(), array.data(), out.data.size());
+    return out;
+}
+
+NpyArray from_python(const InputArray& array) {
+    const auto* data = static_cast<const std::byte*>(array.data());
+    NpyArray out{dtype_of(array), shape_of(array), {}};
+    if (array.nbytes() != 0) {
+        out.data.assign(data, data + array.nbytes());
     }
     return out;
 }
@@ -96,6 +100,24 @@ NamedArrays named_arrays(const nb::dict& arrays) {
     }
     return out;
 }
+
+/// Arrays that are read where they lie, and what keeps them there.
+struct BorrowedArrays {
+    NamedSources sources;
+    std::vector<InputArray> held;
+
+    explicit BorrowedArrays(const nb::dict& arrays) {
+        for (const auto& [name, array] : arrays) {
+            const auto& input = held.emplace_back(nb::cast<InputArray>(array));
+            const auto* data = static_cast<const std::byte*>(input.data());
+            const DType dtype = dtype_of(input);
+            const bool aligned = reinterpret_cast<std::uintptr_t>(data) % item_size(dtype) == 0;
+            sources.emplace_back(nb::cast<std::string>(name),
+                                 aligned ? ArraySource(dtype, shape_of(input), data)
+                                         : ArraySource(from_python(input)));
+        }
+    }
+};
 
 nb::dict to_python(NamedArrays arrays) {
     nb::dict out;
@@ -127,11 +149,11 @@ nb::tuple predict(const std::string& file, const std::string& weights, const nb:
     options.as_trained = !exact;
     options.trace = trace;
     options.threads = threads;
-    NamedArrays inputs = named_arrays(arrays);
+    const BorrowedArrays inputs(arrays);
     project::Prediction prediction;
     {
         const nb::gil_scoped_release release;
-        prediction = project::predict(options, std::move(inputs), "x");
+        prediction = project::predict(options, inputs.sources, "x");
     }
     return nb::make_tuple(to_python(std::move(prediction.outputs)),
                           to_python(std::move(prediction.trace)));

@@ -29,7 +29,7 @@ void run(Options& o) {
     o.predict.trace = !o.trace.empty();
     Progress progress("predicting");
     const project::Prediction prediction = project::predict(
-        o.predict, read_arrays(o.input), o.input, [&](std::int64_t done) { progress(done); });
+        o.predict, open_arrays(o.input), o.input, [&](std::int64_t done) { progress(done); });
     write_arrays(o.output, prediction.outputs);
     if (!o.trace.empty()) {
         write_npz(o.trace, prediction.trace);

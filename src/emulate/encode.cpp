@@ -3,21 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
-#include <cstring>
-
-#include "emulate/encode_kernels.h"
+#include <limits>
+#include <type_traits>
 
 namespace gatewright::emulate {
 
 using operators::Step;
 
 namespace {
-
-[[noreturn]] void refuse_array(const std::string& file, const std::string& input,
-                               const std::string& message, const std::string& remedy = {}) {
-    throw Failure(Code::array_mismatch, {file, input, "input", ""}, message, remedy);
-}
 
 bool is_round_to_nearest(Rounding rounding) {
     return rounding == Rounding::half_up || rounding == Rounding::half_down ||
@@ -55,11 +50,10 @@ double round_exact(double x, Rounding rounding) {
     return below;
 }
 
-/// Calls f with a typed pointer to the elements of an array.
+/// Calls f with a typed pointer to elements.
 template <class F>
-void with_elements(const NpyArray& array, F f) {
-    const void* data = array.data.data();
-    switch (array.dtype) {
+void with_elements(DType dtype, const void* data, F f) {
+    switch (dtype) {
         case DType::float32:
             return f(static_cast<const float*>(data));
         case DType::float64:
@@ -84,136 +78,164 @@ void with_elements(const NpyArray& array, F f) {
 
 }  // namespace
 
-Samples match_arrays(const std::vector<operators::ModelInput>& inputs, bool batched,
-                     NamedArrays arrays, const std::string& file) {
-    Samples out;
-    const auto find = [&](const std::string& name) -> NpyArray* {
-        for (auto& [known, array] : arrays) {
-            if (known == name) {
-                return &array;
-            }
-        }
-        return nullptr;
-    };
-    std::string names;
-    for (const auto& [name, array] : arrays) {
-        names += (names.empty() ? "" : ", ") + name;
-    }
-    for (std::size_t i = 0; i < inputs.size(); ++i) {
-        const operators::ModelInput& input = inputs[i];
-        NpyArray* array = find(input.name);
-        array = array == nullptr && inputs.size() == 1 ? find("x") : array;
-        array = array == nullptr ? find(fmt::format("x{}", i)) : array;
-        if (array == nullptr) {
-            refuse_array(file, input.name, fmt::format("no array for it among: {}", names),
-                         fmt::format("Name the array '{}', or x{}.", input.name,
-                                     inputs.size() == 1 ? "" : std::to_string(i)));
-        }
-        Shape expected = input.shape;
-        const bool bare = array->shape == input.shape;
-        std::int64_t count = 1;
-        const bool with_samples =
-            array->shape.size() == input.shape.size() + 1 &&
-            std::equal(input.shape.begin(), input.shape.end(), array->shape.begin() + 1);
-        if (with_samples) {
-            count = array->shape[0];
-        } else if (!bare || batched) {
-            refuse_array(file, input.name,
-                         fmt::format("the array has shape {}, not {}", to_string(array->shape),
-                                     "[samples" + (input.shape.empty()
-                                                       ? std::string("]")
-                                                       : ", " + to_string(input.shape).substr(1))));
-        }
-        const bool axis = with_samples;
-        if (i > 0 && (count != out.count || axis != out.has_batch_axis)) {
-            refuse_array(file, input.name,
-                         fmt::format("it has {} samples, the first input {}", count, out.count));
-        }
-        out.count = count;
-        out.has_batch_axis = axis;
-        // Each array is some input's own: names and numbers are distinct.
-        NpyArray taken = std::move(*array);
-        if (taken.dtype == DType::float16 || taken.dtype == DType::int64 ||
-            taken.dtype == DType::uint64) {
-            const auto values = to_doubles(taken);
-            if (!values) {
-                refuse_array(file, input.name, "an integer of the array is beyond 2^53",
-                             "Store the array as float64 or as 32-bit integers.");
-            }
-            taken = NpyArray::of(taken.shape, *values);
-        }
-        out.inputs.push_back(std::move(taken));
-    }
-    return out;
-}
-
-Samples match_arrays(const operators::CoreModel& model, NamedArrays arrays,
-                     const std::string& file) {
-    return match_arrays(model.model_inputs, model.batch == "free", std::move(arrays), file);
-}
-
 Encoder::Encoder(const operators::CoreModel& model, std::size_t port)
     : encoding_(model.encodings[port]) {
     while (model.model_inputs[source_].name != encoding_.model_input) {
         ++source_;
     }
     const network::NodeId id = model.network.inputs()[port];
-    const std::int64_t count = element_count(model.network.node(id).types.front().shape);
+    elements_ = element_count(model.network.node(id).types.front().shape);
+    uniform_ = std::all_of(encoding_.steps.begin(), encoding_.steps.end(), [](const Step& step) {
+        return std::all_of(step.parameters.begin(), step.parameters.end(),
+                           [](const auto& p) { return p.is_uniform(); });
+    });
+    for (std::int64_t e = 0; e < (uniform_ ? std::min<std::int64_t>(1, elements_) : elements_);
+         ++e) {
+        lines_.push_back(line_of(e));
+    }
+    prepare_rows();
+    prepare_thresholds();
+}
+
+Encoder::Line Encoder::line_of(std::int64_t e) const {
+    Line line;
     const Step& quantiser = encoding_.steps.back();
     const bool all_affine =
         quantiser.overflow != Overflow::wrap &&
         std::all_of(encoding_.steps.begin(), encoding_.steps.end() - 1,
                     [](const Step& step) { return operators::is(step, "affine"); });
-    for (std::int64_t e = 0; e < count; ++e) {
-        Line& line = lines_.emplace_back();
-        if (!all_affine) {
-            continue;
-        }
-        Rational a = 1;
-        Rational b = 0;
-        for (std::size_t i = 0; i + 1 < encoding_.steps.size(); ++i) {
-            const auto& p = encoding_.steps[i].parameters;
-            a = a * p[0].at(e);
-            b = b * p[0].at(e) + p[1].at(e);
-        }
-        const auto& p = quantiser.parameters;
-        const Rational z = p[1].at(e);
-        a = a / p[0].at(e);
-        b = b / p[0].at(e) + z;
-        line.a = to_double(a);
-        line.b = to_double(b);
-        // Levels, and their differences to the zero point, must be exact in a double.
-        const Rational widest = power_of_two(51);
-        line.is_line = std::isfinite(line.a) && std::isfinite(line.b) &&
-                       abs(p[2].at(e)) <= widest && abs(p[3].at(e)) <= widest && abs(z) <= widest;
-        if (!line.is_line) {
-            continue;
-        }
-        line.exact = exact_log2(a).has_value() && b == 0;
-        line.low = to_double(p[2].at(e));
-        line.high = to_double(p[3].at(e));
-        line.zero_point = boost::multiprecision::denominator(z) == 1 ? to_double(z) : 0.0;
+    if (!all_affine) {
+        return line;
     }
-    const Rounding rounding = quantiser.rounding;
-    const bool exact =
-        std::all_of(lines_.begin(), lines_.end(), [](const Line& l) { return l.exact; });
-    const bool small = std::all_of(lines_.begin(), lines_.end(), [](const Line& l) {
-        return l.is_line && std::abs(l.low) < 1e9 && std::abs(l.high) < 1e9 &&
-               std::abs(l.zero_point) < 1e9 && std::abs(l.b) < 1e15;
-    });
-    const bool fit = exact ? rounding == Rounding::half_even : is_round_to_nearest(rounding);
-    if (!encoding_.index.empty() || !small || !fit) {
+    Rational a = 1;
+    Rational b = 0;
+    for (std::size_t i = 0; i + 1 < encoding_.steps.size(); ++i) {
+        const auto& p = encoding_.steps[i].parameters;
+        a = a * p[0].at(e);
+        b = b * p[0].at(e) + p[1].at(e);
+    }
+    const auto& p = quantiser.parameters;
+    const Rational z = p[1].at(e);
+    a = a / p[0].at(e);
+    b = b / p[0].at(e) + z;
+    line.a = to_double(a);
+    line.b = to_double(b);
+    // Levels, and their differences to the zero point, must be exact in a double.
+    const Rational widest = power_of_two(51);
+    line.is_line = std::isfinite(line.a) && std::isfinite(line.b) && abs(p[2].at(e)) <= widest &&
+                   abs(p[3].at(e)) <= widest && abs(z) <= widest;
+    if (!line.is_line) {
+        return line;
+    }
+    line.exact = exact_log2(a).has_value() && b == 0;
+    line.low = to_double(p[2].at(e));
+    line.high = to_double(p[3].at(e));
+    line.zero_point = boost::multiprecision::denominator(z) == 1 ? to_double(z) : 0.0;
+    return line;
+}
+
+template <class Real>
+void Encoder::Rows<Real>::add(const Line& line, double unsure) {
+    a.push_back(static_cast<Real>(line.a));
+    b.push_back(static_cast<Real>(line.b));
+    low.push_back(static_cast<Real>(line.low));
+    high.push_back(static_cast<Real>(line.high));
+    margin.push_back(static_cast<Real>(unsure));
+    zero_point.push_back(static_cast<std::int32_t>(line.zero_point));
+}
+
+template <class Real>
+EncodeLines<Real> Encoder::Rows<Real>::at(std::size_t e) const {
+    return {a.data() + e,    b.data() + e,      low.data() + e,
+            high.data() + e, margin.data() + e, zero_point.data() + e};
+}
+
+void Encoder::prepare_rows() {
+    const Rounding rounding = encoding_.steps.back().rounding;
+    bool exact = true;
+    bool is_fit = true;
+    bool is_narrow = true;
+    for (const Line& line : lines_) {
+        const double bound = std::max(std::abs(line.low), std::abs(line.high));
+        exact = exact && line.exact;
+        is_fit = is_fit && line.is_line && bound <= 0x1p30 && std::abs(line.zero_point) <= 0x1p29 &&
+                 std::abs(line.b) < 1e15;
+        // No product of a float overflows or underflows to its harm.
+        is_narrow = is_narrow && bound <= 0x1p22 && std::abs(line.b) <= 0x1p22 &&
+                    (line.a == 0 || (std::abs(line.a) >= 0x1p-100 && std::abs(line.a) <= 0x1p100));
+    }
+    if (!is_fit) {
         return;
     }
-    rows_.exact = exact;
-    for (const Line& line : lines_) {
-        rows_.a.push_back(line.a);
-        rows_.b.push_back(line.b);
-        rows_.low.push_back(line.low);
-        rows_.high.push_back(line.high);
-        rows_.margin.push_back(
-            1e-12 * (3 + std::max(std::abs(line.low), std::abs(line.high)) + std::abs(line.b)));
-        rows_.zero_point.push_back(line.zero_point);
+    if (exact && rounding == Rounding::half_even) {
+        rounding_ = RowRounding::half_even;
+    } else if (exact && rounding == Rounding::half_up) {
+        rounding_ = RowRounding::half_up;
+    } else if (exact && rounding == Rounding::floor) {
+        rounding_ = RowRounding::floor;
+    } else if (exact && rounding == Rounding::toward_zero) {
+        rounding_ = RowRounding::toward_zero;
+    } else if (!is_round_to_nearest(rounding)) {
+        return;
+    }
+    std::vector<Line> lines = lines_;
+    if (uniform_ && !lines.empty()) {
+        lines.resize(static_cast<std::size_t>(tile), lines[0]);  // for every tile the same
+    }
+    for (const Line& line : lines) {
+        const double size =
+            3 + std::max(std::abs(line.low), std::abs(line.high)) + std::abs(line.b);
+        wide_.add(line, 1e-12 * size);
+        // The factor, the product, the constant and the sum each round by 2^-24 at most, the first
+        // two of up to size + |b|. Where too much would be unsure, doubles are faster.
+        const double unsure = 0x1p-22 * size;
+        is_narrow = is_narrow && (rounding_ != RowRounding::nearest || unsure <= 0x1p-11);
+        if (is_narrow) {
+            narrow_.add(line, unsure);
+        }
+    }
+    if (!is_narrow) {
+        narrow_ = {};
+    }
+}
+
+namespace {
+
+/// Finite floats in their order as integers, zero as 0.
+float ordered_float(std::int64_t order) {
+    const auto magnitude = static_cast<std::uint32_t>(order < 0 ? -order : order);
+    const float value = std::bit_cast<float>(magnitude);
+    return order < 0 ? -value : value;
+}
+
+}  // namespace
+
+void Encoder::prepare_thresholds() {
+    if (!uniform_ || lines_.empty() || !lines_[0].is_line || !(lines_[0].a > 0) ||
+        lines_[0].high - lines_[0].low > most_thresholds) {
+        return;
+    }
+    constexpr std::int64_t largest =
+        std::bit_cast<std::uint32_t>(std::numeric_limits<float>::max());
+    const auto zero_point = static_cast<std::int64_t>(lines_[0].zero_point);
+    const std::int64_t low = static_cast<std::int64_t>(lines_[0].low) - zero_point;
+    const std::int64_t high = static_cast<std::int64_t>(lines_[0].high) - zero_point;
+    if (std::abs(low) > (1 << 30) || std::abs(high) > (1 << 30)) {
+        return;
+    }
+    base_ = static_cast<std::int32_t>(low);
+    thresholds_.emplace();
+    for (std::int64_t level = low + 1; level <= high; ++level) {
+        // The integer never falls while x rises: the first float that reaches the level.
+        std::int64_t below = -largest - 1;
+        std::int64_t from = largest + 1;
+        while (from - below > 1) {
+            const std::int64_t middle = below + (from - below) / 2;
+            const double x = static_cast<double>(ordered_float(middle));
+            (integer(x, 0, 0) >= level ? from : below) = middle;
+        }
+        thresholds_->push_back(from > largest ? std::numeric_limits<float>::infinity()
+                                              : ordered_float(from));
     }
 }
 
@@ -227,14 +249,10 @@ std::int64_t Encoder::slow(double x, std::int64_t element) const {
 }
 
 std::int64_t Encoder::integer(double value, std::int64_t element, std::int64_t sample) const {
-    const Line& line = lines_[static_cast<std::size_t>(element)];
+    const Line& line = this->line(element);
     if (!std::isfinite(value)) {
         throw Failure(Code::array_mismatch, {"", encoding_.model_input, "input", ""},
-                      fmt::format("element {} of sample {} is {}",
-                                  encoding_.index.empty()
-                                      ? element
-                                      : encoding_.index[static_cast<std::size_t>(element)],
-                                  sample, value),
+                      fmt::format("element {} of sample {} is {}", origin(element), sample, value),
                       "Inputs must be finite numbers.");
     }
     if (!line.is_line) {
@@ -269,53 +287,84 @@ std::int64_t Encoder::integer(double value, std::int64_t element, std::int64_t s
     return static_cast<std::int64_t>(level - line.zero_point);
 }
 
-template <class Integer>
-void Encoder::encode(const Samples& samples, std::int64_t first, std::int64_t count, Integer* out,
-                     std::int64_t stride) const {
-    const NpyArray& array = samples.inputs[source_];
-    const std::int64_t pitch = samples.count == 0 ? 0 : array.size() / samples.count;
-    const std::int64_t n = elements();
-    if (!rows_.a.empty() && array.dtype == DType::float32) {
-        // Tiles of elements, so that the transposition stays in the cache.
-        constexpr std::int64_t tile = 64;
-        std::int32_t row[tile];
-        const auto* data = reinterpret_cast<const float*>(array.data.data()) + first * pitch;
-        for (std::int64_t e = 0; e < n; e += tile) {
-            const std::int64_t width = std::min(tile, n - e);
-            for (std::int64_t s = 0; s < count; ++s) {
-                const float* x = data + s * pitch + e;
-                const EncodeLines lines{rows_.a.data() + e,      rows_.b.data() + e,
-                                        rows_.low.data() + e,    rows_.high.data() + e,
-                                        rows_.margin.data() + e, rows_.zero_point.data() + e};
-                const bool sure = rows_.exact ? encode_row_exact(x, lines, width, row)
-                                              : encode_row_near(x, lines, width, row);
-                Integer* to = out + e * stride + s;
-                for (std::int64_t i = 0; i < width; ++i) {
-                    to[i * stride] = static_cast<Integer>(
-                        sure ? row[i] : integer(static_cast<double>(x[i]), e + i, first + s));
-                }
-            }
+template <class Element>
+std::uint64_t Encoder::encode_tile(const Element* x, std::int64_t pitch, std::int64_t count,
+                                   std::int64_t element, std::int64_t width, std::int32_t* out,
+                                   Scratch& scratch) const {
+    const std::size_t line = uniform_ ? 0 : static_cast<std::size_t>(element);
+    std::uint64_t unsure = count == tile ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1;
+    if constexpr (std::is_same_v<Element, float>) {
+        if (encoding_.index.empty() && (thresholds_ || !narrow_.a.empty())) {
+            const float* from = x + element;
+            unsure = thresholds_
+                         ? count_rows(from, pitch, count, width, thresholds_->data(),
+                                      static_cast<int>(thresholds_->size()), base_, out)
+                         : encode_rows(from, pitch, count, width, narrow_.at(line), rounding_, out);
         }
-        return;
     }
-    with_elements(array, [&](const auto* x) {
-        for (std::int64_t e = 0; e < n; ++e) {
-            const std::int64_t from =
-                encoding_.index.empty() ? e : encoding_.index[static_cast<std::size_t>(e)];
-            for (std::int64_t s = 0; s < count; ++s) {
-                out[e * stride + s] = static_cast<Integer>(
-                    integer(static_cast<double>(x[(first + s) * pitch + from]), e, first + s));
-            }
+    if (wide_.a.empty()) {
+        return unsure;
+    }
+    scratch.row.resize(static_cast<std::size_t>(tile));
+    for (std::uint64_t left = unsure; left != 0; left &= left - 1) {
+        const int s = std::countr_zero(left);
+        for (std::int64_t i = 0; i < width; ++i) {
+            scratch.row[static_cast<std::size_t>(i)] =
+                static_cast<double>(x[s * pitch + origin(element + i)]);
         }
-    });
+        if (encode_rows(scratch.row.data(), tile, 1, width, wide_.at(line), rounding_,
+                        out + s * tile) == 0) {
+            unsure &= ~(std::uint64_t{1} << s);
+        }
+    }
+    return unsure;
 }
 
+template <class Integer, class Element>
+void Encoder::encode_group(const Element* x, std::int64_t pitch, std::int64_t first,
+                           std::int64_t count, Integer* out, std::int64_t stride,
+                           Scratch& scratch) const {
+    alignas(64) std::int32_t rows[tile * tile];
+    for (std::int64_t e = 0; e < elements_; e += tile) {
+        const std::int64_t width = std::min(tile, elements_ - e);
+        const std::uint64_t unsure = encode_tile(x, pitch, count, e, width, rows, scratch);
+        transpose(rows, count, width, out + e * stride, stride);
+        for (std::uint64_t left = unsure; left != 0; left &= left - 1) {
+            const int s = std::countr_zero(left);
+            for (std::int64_t i = e; i < e + width; ++i) {
+                out[i * stride + s] = static_cast<Integer>(
+                    integer(static_cast<double>(x[s * pitch + origin(i)]), i, first + s));
+            }
+        }
+    }
+}
+
+template <class Integer>
+void Encoder::encode(const Samples& samples, std::int64_t first, std::int64_t count, Integer* out,
+                     std::int64_t stride, Scratch& scratch) const {
+    const ArraySource& array = samples.inputs[source_];
+    const std::int64_t pitch = samples.count == 0 ? 0 : array.size() / samples.count;
+    // What is read at once stays in the cache.
+    const std::int64_t bytes = pitch * static_cast<std::int64_t>(item_size(array.dtype()));
+    const std::int64_t group =
+        std::clamp<std::int64_t>((1 << 18) / std::max<std::int64_t>(1, bytes), 1, tile);
+    for (std::int64_t s = 0; s < count; s += group) {
+        const std::int64_t part = std::min(group, count - s);
+        const std::byte* data = array.read((first + s) * pitch, part * pitch, scratch.elements);
+        with_elements(array.dtype(), data, [&](const auto* x) {
+            encode_group(x, pitch, first + s, part, out + s, stride, scratch);
+        });
+    }
+}
+
+template void Encoder::encode(const Samples&, std::int64_t, std::int64_t, std::int8_t*,
+                              std::int64_t, Scratch&) const;
 template void Encoder::encode(const Samples&, std::int64_t, std::int64_t, std::int16_t*,
-                              std::int64_t) const;
+                              std::int64_t, Scratch&) const;
 template void Encoder::encode(const Samples&, std::int64_t, std::int64_t, std::int32_t*,
-                              std::int64_t) const;
+                              std::int64_t, Scratch&) const;
 template void Encoder::encode(const Samples&, std::int64_t, std::int64_t, std::int64_t*,
-                              std::int64_t) const;
+                              std::int64_t, Scratch&) const;
 
 Decoder::Decoder(const operators::CoreModel& model, std::size_t output)
     : decoding_(model.decodings[output]) {

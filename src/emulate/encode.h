@@ -1,47 +1,41 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
-#include <string>
+#include <optional>
 #include <vector>
 
-#include "operators/core_model.h"
-#include "types/npy.h"
+#include "emulate/encode_kernels.h"
+#include "emulate/samples.h"
 
 /// From a user's arrays to the integers of a core model's inputs, and from the integers of its
 /// outputs to numbers. Emulation and simulation share this.
 namespace gatewright::emulate {
 
-/// The model's inputs: one array each, in order, as doubles or as the file's own type.
-/// `samples` arrays lie one after the other in each.
-struct Samples {
-    std::int64_t count = 0;
-    bool has_batch_axis = true;  ///< false: the arrays are one sample without a leading axis
-    std::vector<NpyArray> inputs;
-};
-
-/// Takes arrays by the model's input names, else `x`, or `x0`, `x1`, ... in order, and checks
-/// shapes and types. `file` names the source in errors. Throws Failure(array_mismatch). The arrays
-/// are taken over, not copied, where they are moved in.
-Samples match_arrays(const operators::CoreModel& model, NamedArrays arrays,
-                     const std::string& file);
-/// The same for any list of inputs (the float reference has no core model).
-Samples match_arrays(const std::vector<operators::ModelInput>& inputs, bool batched,
-                     NamedArrays arrays, const std::string& file);
-
 /// Encodes one port of the network for a range of samples.
 class Encoder {
   public:
+    /// The working memory of one thread.
+    struct Scratch {
+        std::vector<std::byte> elements;  ///< of a file
+        std::vector<double> row;
+    };
+
     Encoder(const operators::CoreModel& model, std::size_t port);
 
     /// Integers of element e and sample s at out[e * stride + s], for `count` samples from `first`.
-    /// `Integer` (std::int16_t, std::int32_t or std::int64_t) must hold the port's range.
+    /// `Integer` (std::int8_t to std::int64_t) must hold the port's range.
     /// Throws Failure(array_mismatch) on numbers that are not finite.
     template <class Integer>
     void encode(const Samples& samples, std::int64_t first, std::int64_t count, Integer* out,
-                std::int64_t stride) const;
+                std::int64_t stride, Scratch& scratch) const;
+    template <class Integer>
+    void encode(const Samples& samples, std::int64_t first, std::int64_t count, Integer* out,
+                std::int64_t stride) const {
+        Scratch scratch;
+        encode(samples, first, count, out, stride, scratch);
+    }
 
-    std::int64_t elements() const { return static_cast<std::int64_t>(lines_.size()); }
+    std::int64_t elements() const { return elements_; }
     std::size_t source() const { return source_; }
 
   private:
@@ -55,19 +49,49 @@ class Encoder {
         double high = 0;
         double zero_point = 0;
     };
+    /// The lines as arrays for encode_rows; empty if not all elements are fit for it.
+    template <class Real>
+    struct Rows {
+        std::vector<Real> a, b, low, high, margin;
+        std::vector<std::int32_t> zero_point;
+
+        void add(const Line& line, double unsure);
+        EncodeLines<Real> at(std::size_t element) const;
+    };
+
+    Line line_of(std::int64_t element) const;
+    void prepare_rows();
+    void prepare_thresholds();
+    const Line& line(std::int64_t element) const {
+        return lines_[uniform_ ? 0 : static_cast<std::size_t>(element)];
+    }
+    std::int64_t origin(std::int64_t element) const {
+        return encoding_.index.empty() ? element
+                                       : encoding_.index[static_cast<std::size_t>(element)];
+    }
     /// The integer of one number.
     std::int64_t integer(double x, std::int64_t element, std::int64_t sample) const;
     std::int64_t slow(double x, std::int64_t element) const;
+    template <class Integer, class Element>
+    void encode_group(const Element* x, std::int64_t pitch, std::int64_t first, std::int64_t count,
+                      Integer* out, std::int64_t stride, Scratch& scratch) const;
+    /// A tile of encode_group; bits of the result as in encode_rows.
+    template <class Element>
+    std::uint64_t encode_tile(const Element* x, std::int64_t pitch, std::int64_t count,
+                              std::int64_t element, std::int64_t width, std::int32_t* out,
+                              Scratch& scratch) const;
 
     const operators::Encoding& encoding_;
     std::size_t source_ = 0;
+    std::int64_t elements_ = 0;
+    bool uniform_ = false;  ///< all elements have the same line, which is kept once
     std::vector<Line> lines_;
-    /// The lines as arrays for encode_row; empty if not all elements are fit for it.
-    struct Rows {
-        bool exact = false;
-        std::vector<double> a, b, low, high, margin, zero_point;
-    };
-    Rows rows_;
+    RowRounding rounding_ = RowRounding::nearest;
+    Rows<float> narrow_;
+    Rows<double> wide_;
+    /// Level `base_` + n is reached from the n-th (counted from one) on; if uniform, and few.
+    std::optional<std::vector<float>> thresholds_;
+    std::int32_t base_ = 0;
 };
 
 /// Decodes one output of the network.

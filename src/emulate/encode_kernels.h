@@ -2,23 +2,43 @@
 
 #include <cstdint>
 
-/// Encoding of a row of float32 inputs: round(a x + b) clamped into [low, high], less a zero point.
+/// Encoding of tiles of inputs, at most 64 samples of at most 64 elements: round(a x + b) clamped
+/// into [low, high], less a zero point; and the way from a tile of samples to one of elements.
 namespace gatewright::emulate {
 
+inline constexpr std::int64_t tile = 64;
+
+/// The numbers of each element. Bounds are integers of at most 2^22 for float, 2^30 for double.
+template <class Real>
 struct EncodeLines {
-    const double* a;
-    const double* b;
-    const double* low;
-    const double* high;
-    const double* margin;  ///< nearer to a rounding boundary than this, the row is not sure
-    const double* zero_point;
+    const Real* a;
+    const Real* b;
+    const Real* low;
+    const Real* high;
+    const Real* margin;  ///< `nearest`: nearer to a rounding boundary than this is not sure
+    const std::int32_t* zero_point;
 };
 
-/// a x + b has no rounding error: ties go to even. False if an input is not finite.
-bool encode_row_exact(const float* x, const EncodeLines& lines, std::int64_t count,
-                      std::int32_t* out);
-/// To nearest. False if an input is not finite or a value lies too near a boundary to be sure.
-bool encode_row_near(const float* x, const EncodeLines& lines, std::int64_t count,
-                     std::int32_t* out);
+/// All but `nearest` ask that a x + b has no rounding error, short of an underflow.
+enum class RowRounding { nearest, half_even, half_up, floor, toward_zero };
+
+/// Row s is x[s * pitch + i] for i below `width`, and goes to out[s * tile + i]. Bit s of the
+/// result is set if row s has an input that is not finite or a result that is not sure.
+std::uint64_t encode_rows(const float* x, std::int64_t pitch, std::int64_t rows, std::int64_t width,
+                          const EncodeLines<float>& lines, RowRounding rounding, std::int32_t* out);
+std::uint64_t encode_rows(const double* x, std::int64_t pitch, std::int64_t rows,
+                          std::int64_t width, const EncodeLines<double>& lines,
+                          RowRounding rounding, std::int32_t* out);
+
+/// Most thresholds that count_rows takes.
+inline constexpr int most_thresholds = 7;
+/// The same for base + (number of thresholds t with x >= t); all elements have the same.
+std::uint64_t count_rows(const float* x, std::int64_t pitch, std::int64_t rows, std::int64_t width,
+                         const float* thresholds, int count, std::int32_t base, std::int32_t* out);
+
+/// to[i * stride + s] = from[s * tile + i], for s below `rows` and i below `width`.
+template <class Integer>
+void transpose(const std::int32_t* from, std::int64_t rows, std::int64_t width, Integer* to,
+               std::int64_t stride);
 
 }  // namespace gatewright::emulate

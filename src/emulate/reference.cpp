@@ -35,8 +35,8 @@ ReferenceResult run_reference(const network::Network& layers, const Samples& sam
         result.values.emplace_back();
     }
     std::vector<std::vector<double>> all;
-    for (const NpyArray& array : samples.inputs) {
-        all.push_back(to_doubles(array).value());
+    for (const ArraySource& array : samples.inputs) {
+        all.push_back(to_doubles(array.whole()).value());
     }
     const auto ids = layers.inputs();
     for (std::int64_t s = 0; s < samples.count; ++s) {

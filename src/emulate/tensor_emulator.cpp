@@ -11,7 +11,7 @@
 #include <mutex>
 #include <thread>
 
-#include "emulate/contract_kernels.h"
+#include "emulate/contraction.h"
 #include "operators/core.h"
 
 namespace gatewright::emulate {
@@ -26,52 +26,9 @@ constexpr std::int64_t block = static_cast<std::int64_t>(bits::Evaluator::block)
 
 /// A tensor's place in the working memory: element e at offset + e * block lanes.
 struct Buffer {
-    Lane lane = Lane::i16;
+    Lane lane = Lane::i8;
     std::int64_t elements = 0;
     std::size_t offset = 0;  ///< bytes
-};
-
-/// Calls f with a null pointer of the lane's type.
-template <class F>
-void with_lane(Lane lane, F f) {
-    switch (lane) {
-        case Lane::i8:
-            return f(static_cast<std::int8_t*>(nullptr));
-        case Lane::i16:
-            return f(static_cast<std::int16_t*>(nullptr));
-        case Lane::i32:
-            return f(static_cast<std::int32_t*>(nullptr));
-        case Lane::i64:
-            return f(static_cast<std::int64_t*>(nullptr));
-        case Lane::i128:
-            return f(static_cast<Int128*>(nullptr));
-    }
-}
-
-void convert(const std::byte* from, Lane from_lane, std::byte* to, Lane to_lane,
-             std::int64_t count) {
-    if (from_lane == to_lane) {
-        std::memcpy(to, from, static_cast<std::size_t>(count) * bits::lane_bytes(to_lane));
-        return;
-    }
-    with_lane(from_lane, [&](auto* from_type) {
-        with_lane(to_lane, [&](auto* to_type) {
-            const auto* p = reinterpret_cast<decltype(from_type)>(const_cast<std::byte*>(from));
-            auto* q = reinterpret_cast<decltype(to_type)>(to);
-            for (std::int64_t i = 0; i < count; ++i) {
-                q[i] = static_cast<std::remove_reference_t<decltype(*q)>>(p[i]);
-            }
-        });
-    });
-}
-
-/// One distinct matrix of a contraction, laid out for the kernels: [group of four outputs][k][4].
-struct PackedMatrix {
-    std::int64_t n_in = 0;
-    std::int64_t n_out = 0;
-    std::vector<std::int16_t> w16;
-    std::vector<std::int32_t> w32;
-    std::vector<std::int64_t> w64;
 };
 
 struct Kernel {
@@ -87,9 +44,7 @@ struct Kernel {
     // move
     std::vector<network::Source> sources;
     // contract
-    Lane sum_lane = Lane::i16;
-    std::vector<PackedMatrix> matrices;
-    std::size_t scratch = 0;  ///< bytes for widened inputs and sums
+    std::vector<Contraction> contractions;
 };
 
 }  // namespace
@@ -108,6 +63,7 @@ struct TensorEmulator::Program {
         std::vector<std::byte> memory;
         std::vector<std::byte> scratch;
         bits::Evaluator::Scratch evaluator;
+        Encoder::Scratch encoder;
     };
 
     explicit Program(const operators::CoreModel& core) : model(core) {
@@ -163,7 +119,6 @@ struct TensorEmulator::Program {
         } else {
             compile_contract(kernel, node, types);
         }
-        scratch = std::max(scratch, kernel.scratch);
         kernels.push_back(std::move(kernel));
     }
 
@@ -202,44 +157,16 @@ struct TensorEmulator::Program {
         kernel.body_of = std::move(bodies.body_of);
     }
 
-    static void compile_contract(Kernel& kernel, const network::Node& node,
-                                 const std::vector<network::TensorType>& types) {
+    void compile_contract(Kernel& kernel, const network::Node& node,
+                          const std::vector<network::TensorType>& types) {
         kernel.kind = Kernel::Kind::contract;
         operators::ContractForms forms = operators::contract_forms(node, types[0]);
         kernel.body_of = std::move(forms.form_of);
-        kernel.sum_lane = std::max(Lane::i16, kernel.outputs[0].lane);
-        if (kernel.inputs[0].lane == Lane::i128) {
-            kernel.sum_lane = Lane::i128;
-        }
-        // Products wrap like sums, but a weight must be kept modulo the lane as well.
-        std::int64_t longest = 0;
         for (const operators::ContractForm& form : forms.forms) {
-            PackedMatrix packed;
-            packed.n_in = form.matrix.n_in;
-            packed.n_out = form.matrix.n_out;
-            longest = std::max(longest, packed.n_in);
-            const std::int64_t groups = (packed.n_out + 3) / 4;
-            const auto pack = [&](auto& weights) {
-                using W = typename std::remove_reference_t<decltype(weights)>::value_type;
-                weights.assign(static_cast<std::size_t>(groups * packed.n_in * 4), 0);
-                for (std::int64_t k = 0; k < packed.n_in; ++k) {
-                    for (std::int64_t o = 0; o < packed.n_out; ++o) {
-                        weights[static_cast<std::size_t>((o / 4 * packed.n_in + k) * 4 + o % 4)] =
-                            static_cast<W>(form.matrix.at(k, o));
-                    }
-                }
-            };
-            if (kernel.sum_lane == Lane::i16) {
-                pack(packed.w16);
-            } else if (kernel.sum_lane == Lane::i32) {
-                pack(packed.w32);
-            } else {
-                pack(packed.w64);
-            }
-            kernel.matrices.push_back(std::move(packed));
+            const Contraction& contraction = kernel.contractions.emplace_back(
+                form, kernel.inputs[0].lane, kernel.outputs[0].lane);
+            scratch = std::max(scratch, contraction.scratch());
         }
-        kernel.scratch =
-            static_cast<std::size_t>((longest + 4) * block) * bits::lane_bytes(kernel.sum_lane);
     }
 
     Working working() const {
@@ -327,73 +254,15 @@ struct TensorEmulator::Program {
         convert(at(base, from, source.element), from.lane, q, to.lane, block);
     }
 
-    template <class T>
-    static void contract_rows(const Kernel& kernel, std::byte* base, std::byte* scratch,
-                              const std::vector<T> PackedMatrix::* weights) {
-        T* const widened = reinterpret_cast<T*>(scratch);
-        std::int64_t in_element = 0;
-        std::int64_t out_element = 0;
-        for (const std::int32_t form : kernel.body_of) {
-            const PackedMatrix& matrix = kernel.matrices[static_cast<std::size_t>(form)];
-            const Buffer& from = kernel.inputs[0];
-            const Buffer& to = kernel.outputs[0];
-            const T* x = reinterpret_cast<const T*>(at(base, from, in_element));
-            if (from.lane != kernel.sum_lane) {
-                convert(at(base, from, in_element), from.lane,
-                        reinterpret_cast<std::byte*>(widened), kernel.sum_lane,
-                        matrix.n_in * block);
-                x = widened;
-            }
-            T* const sums = widened + matrix.n_in * block;
-            for (std::int64_t o = 0; o < matrix.n_out; o += 4) {
-                contract4(x, (matrix.*weights).data() + o * matrix.n_in, matrix.n_in, sums);
-                const std::int64_t count = std::min<std::int64_t>(4, matrix.n_out - o);
-                convert(reinterpret_cast<const std::byte*>(sums), kernel.sum_lane,
-                        at(base, to, out_element + o), to.lane, count * block);
-            }
-            in_element += matrix.n_in;
-            out_element += matrix.n_out;
-        }
-    }
-
-    /// Sums beyond 64 bits, plainly.
-    static void contract_wide(const Kernel& kernel, std::byte* base, std::byte* scratch) {
-        std::int64_t in_element = 0;
-        std::int64_t out_element = 0;
-        for (const std::int32_t form : kernel.body_of) {
-            const PackedMatrix& matrix = kernel.matrices[static_cast<std::size_t>(form)];
-            auto* x = reinterpret_cast<Int128*>(scratch);
-            auto* sum = x + matrix.n_in * block;
-            convert(at(base, kernel.inputs[0], in_element), kernel.inputs[0].lane, scratch,
-                    Lane::i128, matrix.n_in * block);
-            for (std::int64_t o = 0; o < matrix.n_out; ++o) {
-                std::fill(sum, sum + block, Int128{0});
-                for (std::int64_t k = 0; k < matrix.n_in; ++k) {
-                    const Int128 w =
-                        matrix.w64[static_cast<std::size_t>((o / 4 * matrix.n_in + k) * 4 + o % 4)];
-                    for (std::int64_t s = 0; s < block; ++s) {
-                        sum[s] += w * x[k * block + s];
-                    }
-                }
-                convert(reinterpret_cast<const std::byte*>(sum), Lane::i128,
-                        at(base, kernel.outputs[0], out_element + o), kernel.outputs[0].lane,
-                        block);
-            }
-            in_element += matrix.n_in;
-            out_element += matrix.n_out;
-        }
-    }
-
     static void run_contract(const Kernel& kernel, std::byte* base, std::byte* scratch) {
-        switch (kernel.sum_lane) {
-            case Lane::i16:
-                return contract_rows(kernel, base, scratch, &PackedMatrix::w16);
-            case Lane::i32:
-                return contract_rows(kernel, base, scratch, &PackedMatrix::w32);
-            case Lane::i64:
-                return contract_rows(kernel, base, scratch, &PackedMatrix::w64);
-            default:
-                return contract_wide(kernel, base, scratch);
+        std::int64_t in_element = 0;
+        std::int64_t out_element = 0;
+        for (const std::int32_t form : kernel.body_of) {
+            const Contraction& contraction = kernel.contractions[static_cast<std::size_t>(form)];
+            contraction.run(at(base, kernel.inputs[0], in_element),
+                            at(base, kernel.outputs[0], out_element), scratch);
+            in_element += contraction.n_in();
+            out_element += contraction.n_out();
         }
     }
 
@@ -411,17 +280,22 @@ struct TensorEmulator::Program {
                                 bits::lane_bytes(buffer.lane));
             }
             switch (buffer.lane) {
+                case Lane::i8:
+                    encoders[p].encode(samples, first, count, reinterpret_cast<std::int8_t*>(to),
+                                       block, working.encoder);
+                    break;
                 case Lane::i16:
                     encoders[p].encode(samples, first, count, reinterpret_cast<std::int16_t*>(to),
-                                       block);
+                                       block, working.encoder);
                     break;
                 case Lane::i32:
                     encoders[p].encode(samples, first, count, reinterpret_cast<std::int32_t*>(to),
-                                       block);
+                                       block, working.encoder);
                     break;
                 default:
                     integers.assign(static_cast<std::size_t>(buffer.elements * block), 0);
-                    encoders[p].encode(samples, first, count, integers.data(), block);
+                    encoders[p].encode(samples, first, count, integers.data(), block,
+                                       working.encoder);
                     store(integers.data(), buffer, working);
             }
         }

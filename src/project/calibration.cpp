@@ -37,17 +37,13 @@ emulate::Samples first_samples(const emulate::Samples& samples, const Network& n
     out.has_batch_axis = samples.has_batch_axis;
     const auto ids = network.inputs();
     for (std::size_t i = 0; i < samples.inputs.size(); ++i) {
-        const NpyArray& array = samples.inputs[i];
+        const ArraySource& array = samples.inputs[i];
         const std::int64_t each = element_count(network.node(ids[i]).types.front().shape);
-        NpyArray part;
-        part.dtype = array.dtype;
-        part.shape = array.shape;
-        if (out.has_batch_axis && !part.shape.empty()) {
-            part.shape[0] = out.count;
+        Shape shape = array.shape();
+        if (out.has_batch_axis && !shape.empty()) {
+            shape[0] = out.count;
         }
-        const auto bytes = static_cast<std::ptrdiff_t>(item_size(array.dtype)) * each * out.count;
-        part.data.assign(array.data.begin(), array.data.begin() + bytes);
-        out.inputs.push_back(std::move(part));
+        out.inputs.emplace_back(array.part(0, each * out.count, std::move(shape)));
     }
     return out;
 }
@@ -57,7 +53,7 @@ std::map<Site, Range> measured(const Network& network, const std::vector<Site>& 
                                const emulate::Samples& samples) {
     std::vector<std::vector<double>> all;
     for (std::size_t i = 0; i < samples.inputs.size(); ++i) {
-        const auto values = to_doubles(samples.inputs[i]);
+        const auto values = to_doubles(samples.inputs[i].whole());
         const std::string name(network.input_name(network.inputs()[i]));
         const bool finite = values && std::all_of(values->begin(), values->end(),
                                                   [](double v) { return std::isfinite(v); });
@@ -223,8 +219,8 @@ Calibration calibrate(const network::ImportedModel& model, const std::vector<Typ
                 const auto i = static_cast<std::size_t>(
                     std::find(ids.begin(), ids.end(), site.value.node) - ids.begin());
                 type.type =
-                    input_type(samples.inputs[i], std::string(network.input_name(site.value.node)),
-                               range, bits);
+                    input_type(samples.inputs[i].whole(),
+                               std::string(network.input_name(site.value.node)), range, bits);
             } else if (site.role == Role::result) {
                 const double spare = is_bounded(network, site) ? 1 : 2;
                 const bool is_signed = range.low < 0 || !never_negative(network, site.value);

@@ -46,7 +46,7 @@ struct Prediction {
     NamedArrays trace;
 };
 /// Inputs that a model does not quantise are taken exactly as the array holds them.
-Prediction predict(const PredictOptions& options, NamedArrays arrays,
+Prediction predict(const PredictOptions& options, const NamedSources& arrays,
                    const std::string& arrays_file,
                    const std::function<void(std::int64_t)>& progress = {});
 

@@ -53,7 +53,7 @@ auto types_from(const network::ImportedModel& model, const emulate::Samples& sam
     return [&](const std::string& name) -> std::optional<FixedType> {
         for (std::size_t i = 0; i < model.inputs.size(); ++i) {
             if (model.inputs[i].name == name) {
-                return lossless_type(samples.inputs[i], name);
+                return lossless_type(samples.inputs[i].whole(), name);
             }
         }
         return std::nullopt;
@@ -188,7 +188,7 @@ ordered_json convert(const ConvertOptions& options) {
     return json;
 }
 
-Prediction predict(const PredictOptions& options, NamedArrays arrays,
+Prediction predict(const PredictOptions& options, const NamedSources& arrays,
                    const std::string& arrays_file,
                    const std::function<void(std::int64_t)>& progress) {
     Prediction out;
@@ -206,11 +206,11 @@ Prediction predict(const PredictOptions& options, NamedArrays arrays,
                           "Give the model file for --float.");
         }
         model = read_design(options.source.file).model;
-        samples = emulate::match_arrays(model, std::move(arrays), arrays_file);
+        samples = emulate::match_sources(model, arrays, arrays_file);
     } else {
         network::ImportedModel imported = load_model(options.source);
-        samples = emulate::match_arrays(inputs_of(imported), imported.batched, std::move(arrays),
-                                        arrays_file);
+        samples =
+            emulate::match_sources(inputs_of(imported), imported.batched, arrays, arrays_file);
         if (options.as_trained) {
             const network::Network layers =
                 with_final_activation(imported.network, options.final_activation);

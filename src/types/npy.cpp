@@ -48,7 +48,7 @@ const DTypeInfo& info_of(DType dtype) {
 }
 
 constexpr std::string_view magic = "\x93NUMPY";
-constexpr std::size_t max_header = 1 << 20;
+constexpr std::size_t max_header = max_npy_header - 12;
 constexpr std::size_t max_rank = 64;
 
 [[noreturn]] void malformed(const std::string& file, const std::string& array,
@@ -57,14 +57,6 @@ constexpr std::size_t max_rank = 64;
                   "Write it again with numpy.save or numpy.savez");
 }
 
-/// What the header says. `big_endian` and `fortran` describe the bytes that follow it.
-struct Header {
-    DType dtype = DType::float64;
-    bool big_endian = false;
-    bool fortran = false;
-    Shape shape;
-};
-
 /// Reads the literal of a Python dictionary that is the header: {'descr': '<f4', 'fortran_order':
 /// False, 'shape': (3, 4), }. Keys come in any order, each once; nothing else is accepted.
 class HeaderParser {
@@ -72,8 +64,8 @@ class HeaderParser {
     HeaderParser(std::string_view text, const std::string& file, const std::string& array)
         : text_(text), file_(file), array_(array) {}
 
-    Header parse() {
-        Header header;
+    NpyLayout parse() {
+        NpyLayout header;
         std::array<bool, 3> seen{};
         expect('{');
         while (!take('}')) {
@@ -161,7 +153,7 @@ class HeaderParser {
         fail("'fortran_order' in its header is neither True nor False");
     }
 
-    void descr(Header& header) {
+    void descr(NpyLayout& header) {
         const std::string text = quoted();
         const std::string_view order = "<>|=";
         if (!text.empty() && order.find(text[0]) != std::string_view::npos) {
@@ -186,7 +178,7 @@ class HeaderParser {
                       "x.astype('float32')");
     }
 
-    void shape(Header& header) {
+    void shape(NpyLayout& header) {
         expect('(');
         while (!take(')')) {
             skip_space();
@@ -353,41 +345,49 @@ std::optional<std::vector<std::int64_t>> to_integers(const NpyArray& array) {
     return exact ? std::optional(std::move(out)) : std::nullopt;
 }
 
-NpyArray parse_npy(std::span<const std::byte> bytes, const std::string& file,
-                   const std::string& array) {
-    if (bytes.size() < 10 || std::memcmp(bytes.data(), magic.data(), magic.size()) != 0) {
-        malformed(file, array, bytes.empty() ? "it is empty" : "it is not a .npy file");
+NpyLayout parse_npy_header(std::span<const std::byte> front, std::uint64_t size,
+                           const std::string& file, const std::string& array) {
+    if (front.size() < 10 || std::memcmp(front.data(), magic.data(), magic.size()) != 0) {
+        malformed(file, array, size == 0 ? "it is empty" : "it is not a .npy file");
     }
-    const std::uint32_t version = byte_at(bytes, 6);
-    if (version < 1 || version > 3 || byte_at(bytes, 7) != 0) {
+    const std::uint32_t version = byte_at(front, 6);
+    if (version < 1 || version > 3 || byte_at(front, 7) != 0) {
         malformed(file, array, fmt::format("format version {} is not read", version));
     }
     const std::size_t length_bytes = version == 1 ? 2 : 4;
     const std::size_t start = 8 + length_bytes;
     std::size_t length = 0;
-    if (bytes.size() < start) {
+    if (front.size() < start) {
         malformed(file, array, "it ends within its header");
     }
     for (std::size_t i = 0; i < length_bytes; ++i) {
-        length |= std::size_t{byte_at(bytes, 8 + i)} << (8 * i);
+        length |= std::size_t{byte_at(front, 8 + i)} << (8 * i);
     }
-    if (length > bytes.size() - start || length > max_header) {
+    if (length > front.size() - start || length > max_header) {
         malformed(file, array, "its header is longer than the file");
     }
-    const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + start, length);
-    Header header = HeaderParser(text, file, array).parse();
+    const std::string_view text(reinterpret_cast<const char*>(front.data()) + start, length);
+    NpyLayout layout = HeaderParser(text, file, array).parse();
+    layout.offset = start + length;
 
-    const std::size_t size = item_size(header.dtype);
-    const std::optional<std::int64_t> count = checked_element_count(header.shape);
-    const std::size_t available = bytes.size() - start - length;
+    const std::size_t item = item_size(layout.dtype);
+    const std::optional<std::int64_t> count = checked_element_count(layout.shape);
+    const std::uint64_t available = size - layout.offset;
     // Dividing keeps the comparison free of overflow.
-    if (!count || static_cast<std::size_t>(*count) > available / size ||
-        static_cast<std::size_t>(*count) * size != available) {
+    if (!count || static_cast<std::uint64_t>(*count) > available / item ||
+        static_cast<std::uint64_t>(*count) * item != available) {
         malformed(file, array,
                   fmt::format("its header says shape {} of {}, but {} bytes of data follow",
-                              to_string(header.shape), to_string(header.dtype), available));
+                              to_string(layout.shape), to_string(layout.dtype), available));
     }
-    const auto data = bytes.subspan(start + length);
+    return layout;
+}
+
+NpyArray parse_npy(std::span<const std::byte> bytes, const std::string& file,
+                   const std::string& array) {
+    NpyLayout header = parse_npy_header(bytes, bytes.size(), file, array);
+    const std::size_t size = item_size(header.dtype);
+    const auto data = bytes.subspan(header.offset);
     NpyArray out{header.dtype, std::move(header.shape), {data.begin(), data.end()}};
     if (header.big_endian && size > 1) {
         for (std::size_t i = 0; i < out.data.size(); i += size) {

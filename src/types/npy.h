@@ -64,6 +64,21 @@ std::optional<std::vector<std::int64_t>> to_integers(const NpyArray& array);
 
 using NamedArrays = std::vector<std::pair<std::string, NpyArray>>;
 
+/// How the elements of a .npy file lie in it.
+struct NpyLayout {
+    DType dtype = DType::float64;
+    Shape shape;
+    bool big_endian = false;
+    bool fortran = false;    ///< column-major
+    std::size_t offset = 0;  ///< of the first element's byte
+};
+/// Reads the header at the front of a .npy file of `size` bytes. Throws if `front` ends before the
+/// header does, or if the elements that it promises are not what follows it.
+NpyLayout parse_npy_header(std::span<const std::byte> front, std::uint64_t size,
+                           const std::string& file, const std::string& array = {});
+/// No header that is read is longer than this.
+inline constexpr std::size_t max_npy_header = (1 << 20) + 12;
+
 /// The bytes of a .npy file. `file` and `array` (may be empty) only name the source in errors.
 NpyArray parse_npy(std::span<const std::byte> bytes, const std::string& file,
                    const std::string& array = {});
