@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "operators/accumulation.h"
 #include "operators/core_model.h"
 
 namespace gatewright::operators {
@@ -87,6 +88,9 @@ class Lowering {
 
     /// y[..., o] = sum over k of x[..., k] * weights[g, k, o], x[..., (G,) K].
     RealTensor contract(const RealTensor& x, const Tensor& weights);
+    /// The same with sums that begin with initial[g, o], in an accumulator.
+    RealTensor accumulate(const RealTensor& x, const Tensor& weights, const Tensor& initial,
+                          const Accumulation& accumulator);
 
     /// Notes that the layer at work is computed with an error of at most `bound`.
     void approximation(std::string description, double bound);
@@ -98,6 +102,7 @@ class Lowering {
   private:
     struct Quantiser;
 
+    [[noreturn]] void refuse_weights(int bits) const;
     RealTensor quantize(const RealTensor& x, const Step& quantiser);
     RealTensor encode(const RealTensor& x, const Step& quantiser);
     RealTensor typed_input(const RealTensor& x);

@@ -96,6 +96,21 @@ class Maker {
                    {});
     }
 
+    /// Mostly exact sums, else an accumulator that rounds, overflows, both or neither.
+    ops::Accumulation accumulation() {
+        if (!random_.one_in(4)) {
+            return {};
+        }
+        const bool is_signed = !random_.one_in(4);
+        return {
+            {is_signed, static_cast<int>(random_.in(2, 14)), static_cast<int>(random_.in(-1, 7))},
+            random_.of({Rounding::floor, Rounding::ceil, Rounding::toward_zero, Rounding::away,
+                        Rounding::half_up, Rounding::half_down, Rounding::half_even,
+                        Rounding::half_away, Rounding::half_zero}),
+            random_.of({Overflow::wrap, Overflow::wrap, Overflow::saturate,
+                        Overflow::saturate_symmetric})};
+    }
+
     template <class F>
     Tensor tensor(Shape shape, F value) {
         Tensor out{std::move(shape), {}};
@@ -196,7 +211,13 @@ class Maker {
                     w = add(ops::multiply_operator, Attributes(),
                             {w, constant_of({n}, [&] { return scale(); })});
                 }
-                Value y = add(ops::matmul_operator, Attributes(), {x.value, w});
+                std::vector<Value> inputs = {x.value, w};
+                const ops::Accumulation sums = accumulation();
+                if (!sums.is_exact() && random_.one_in(2)) {
+                    inputs.push_back(small_constant({n}, 20, random_.of({0.25, 0.0625, 1.0 / 3})));
+                }
+                Value y =
+                    add(ops::matmul_operator, Attributes::of(ops::MatmulFields{sums}), inputs);
                 if (random_.one_in(2)) {
                     y = add(ops::add_operator, Attributes(),
                             {y, small_constant({n}, 20, random_.of({0.25, 0.0625, 1.0 / 3}))});
@@ -390,6 +411,7 @@ class Maker {
                 const Shape shape = {channels, x.shape[0] / f.groups,
                                      random_.in(1, std::min<std::int64_t>(2, x.shape[1])),
                                      random_.in(1, std::min<std::int64_t>(3, x.shape[2]))};
+                f.accumulator = accumulation();
                 std::vector<Value> inputs = {x.value, small_constant(shape, 3, 0.25)};
                 if (random_.one_in(2)) {
                     inputs.push_back(small_constant({channels}, 9, 0.125));
