@@ -64,6 +64,10 @@ class Lowering {
 
     /// Appends a step; a quantiser at once becomes core operators on integers.
     RealTensor step(RealTensor x, Step step);
+    /// The joining function of that name (sum, product, ...) of two tensors, if both are functions
+    /// of the same elements.
+    std::optional<RealTensor> joined(std::string_view function, const RealTensor& a,
+                                     const RealTensor& b);
     RealTensor affine(RealTensor x, PerElement<Rational> scale, PerElement<Rational> offset);
 
     /// The tensor as scale * integers + offset. Piecewise linear steps become core operators; an
@@ -107,6 +111,8 @@ class Lowering {
     RealTensor encode(const RealTensor& x, const Step& quantiser);
     RealTensor typed_input(const RealTensor& x);
     Linear materialise(Linear x, const Step& step);
+    /// Computes the first `count` steps, which are exact.
+    RealTensor computed(const RealTensor& x, std::size_t count);
     /// In integers of `unit`. Where that is no power of two the binary point is `frac`, or stays.
     Linear rescale(const Linear& x, const PerElement<Rational>& unit,
                    std::optional<std::int64_t> frac = std::nullopt);
@@ -153,6 +159,10 @@ PerElement<R> combine(std::int64_t count, F function, const PerElement<T>&... in
 
 /// The values of a constant tensor as they broadcast to `shape`.
 PerElement<Rational> broadcast_constant(const Tensor& constant, const Shape& shape);
+
+/// a + b and its kin of any two tensors of one shape; neither constant.
+RealTensor join_computed(Lowering& lowering, std::string_view function, const RealTensor& a,
+                         const RealTensor& b);
 
 // Programs of operators that are layers and core operators in one.
 void lower_add(Lowering& lowering, const Node& node);

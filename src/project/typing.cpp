@@ -5,6 +5,7 @@
 #include <cmath>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "operators/layers.h"
@@ -74,6 +75,13 @@ bool moves(const Node& node) {
     return node.op->sources != nullptr;
 }
 
+/// Each element of the result is a function of one element of each input.
+bool is_by_element(const Node& node) {
+    return (node.op == &operators::function_operator && !quantises(node)) ||
+           node.op == &operators::batch_norm_operator || is_sum_or_scale(node) ||
+           node.op == &operators::maximum_operator || node.op == &operators::minimum_operator;
+}
+
 /// What follows from the arena: who uses a value, and what is constant.
 struct Analysis {
     explicit Analysis(const Network& network_) : network(network_) {
@@ -91,10 +99,41 @@ struct Analysis {
             }
             constant[id] = all;
             plain[id] = all && all_plain;
+            find_source(id);
         }
         for (const network::NetworkOutput& output : network.outputs()) {
             is_output[output.value] = true;
         }
+    }
+
+    /// The tensor of whose elements alone those of the node are functions: that of its inputs if
+    /// they have the same one, else its own.
+    void find_source(NodeId id) {
+        const Node& node = network.node(id);
+        std::optional<Value> common;
+        bool same = is_by_element(node) && !constant[id];
+        for (const Value value : node.inputs) {
+            if (constant[value.node] || !same) {
+                continue;
+            }
+            const Value from = value.output == 0 ? source[value.node] : value;
+            same = (!common || *common == from) &&
+                   network.type(from).shape == node.types.front().shape;
+            common = from;
+        }
+        source.push_back(same && common ? *common : Value{id, 0});
+        if (same && is_curved(node)) {
+            has_curve[source[id]] = true;
+        }
+    }
+
+    /// Within one function of a tensor, which has curves and is typed itself.
+    bool is_inside(Value value) const {
+        const Value from = value.output == 0 ? source[value.node] : value;
+        return from != value && has_curve.contains(from) && uses(from).size() > 1 &&
+               !is_output.contains(value) && !uses(value).empty() &&
+               std::all_of(uses(value).begin(), uses(value).end(),
+                           [&](NodeId id) { return source[id] == from; });
     }
 
     const std::vector<NodeId>& uses(Value value) const {
@@ -130,6 +169,9 @@ struct Analysis {
 
     /// The chain that rounds once goes on after the value.
     bool goes_on(Value value) const {
+        if (is_inside(value)) {
+            return true;
+        }
         const Node* node = next(value);
         return node != nullptr &&
                (quantises(*node) || bends(*node) || node->op == &operators::batch_norm_operator ||
@@ -139,6 +181,8 @@ struct Analysis {
     const Network& network;
     std::map<Value, std::vector<NodeId>> users;
     std::map<Value, bool> is_output;
+    std::vector<Value> source;
+    std::map<Value, bool> has_curve;  ///< of a source: a function of it is curved
     std::vector<bool> constant;
     std::vector<bool> plain;  ///< constant, and not quantised by the model
 };

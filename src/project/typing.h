@@ -47,8 +47,10 @@ bool is_quantised(const network::Network& network);
 ///  - results: of products, sums, means and functions, at the end of each chain that rounds once. A
 ///    product, the sum with its bias, a batch normalisation and a piecewise linear function (ReLU)
 ///    that follow each other alone are one chain; before any other function it ends, so that a
-///    table has few entries. A last softmax, sigmoid or other curved function stays real: it is
-///    computed from the circuit's outputs.
+///    table has few entries. All functions of one such tensor's elements, also where they meet
+///    again (x sigmoid(x)), are one function, typed where it ends, if any of them is curved. A last
+///    softmax, sigmoid or other curved function stays real: it is computed from the circuit's
+///    outputs.
 std::vector<Site> model_sites(const network::Network& network);
 
 /// The tensors that leave the nodes of one layer. `named`: also those that only move.

@@ -290,6 +290,32 @@ class Maker {
                 keep(quantised({y, x.shape, 40}));
                 break;
             }
+            case Kind::gate: {
+                // Functions of one tensor that meet again: x sigmoid(x) and the like.
+                Value f =
+                    function(random_.of({"sigmoid", "tanh", "softplus", "softsign"}), {x.value});
+                if (random_.one_in(2)) {
+                    f = add(ops::add_operator, Attributes(), {f, constant({}, {1})});
+                }
+                Value g = x.value;
+                if (random_.one_in(2)) {
+                    g = function(random_.of({"absolute", "square", "tanh"}), {g});
+                }
+                if (random_.one_in(2)) {
+                    g = add(ops::multiply_operator, Attributes(),
+                            {g, constant({}, {random_.of({-0.5, 0.3, 2.0})})});
+                }
+                const Operator& op = *random_.of({&ops::add_operator, &ops::subtract_operator,
+                                                  &ops::multiply_operator, &ops::maximum_operator,
+                                                  &ops::minimum_operator});
+                const bool swapped = random_.one_in(2);
+                Value y = add(op, Attributes(), {swapped ? g : f, swapped ? f : g});
+                if (random_.one_in(3)) {
+                    y = add(ops::subtract_operator, Attributes(), {x.value, y});
+                }
+                keep(quantised({y, x.shape, 40}));
+                break;
+            }
             case Kind::binary: {
                 const Made& other = made_[static_cast<std::size_t>(
                     random_.in(0, static_cast<std::int64_t>(made_.size()) - 1))];
