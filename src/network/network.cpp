@@ -69,6 +69,11 @@ Value Network::add_input(std::string input_name, TensorType type, Location where
 
 Value Network::add(const Operator& op, Attributes attributes, std::vector<Value> inputs,
                    Location where) {
+    // No fields given means their defaults.
+    if (op.fields != nullptr && &attributes.table() == &field_table<NoFields>()) {
+        const FieldTable& table = op.fields();
+        attributes = Attributes(table.make(), &table);
+    }
     Node node{&op, std::move(attributes), std::move(inputs), {}, std::move(where)};
     const int count = static_cast<int>(node.inputs.size());
     if (count < op.min_inputs || count > op.max_inputs) {

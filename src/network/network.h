@@ -80,7 +80,8 @@ class Network {
 
     /// Adds a graph input (operator `input`).
     Value add_input(std::string input_name, TensorType type, Location where);
-    /// Adds a node and infers its types; throws Failure if the operator refuses its inputs.
+    /// Adds a node and infers its types; without attributes its fields have their defaults. Throws
+    /// Failure if the operator refuses its inputs.
     Value add(const Operator& op, Attributes attributes, std::vector<Value> inputs, Location where);
     void set_output(std::string output_name, Value value);
 

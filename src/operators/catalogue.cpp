@@ -50,6 +50,7 @@ const auto operators = std::to_array<const network::Operator*>({
     &absolute_operator,
     &thresholds_operator,
     &table_operator,
+    &row_accumulate_operator,
     &row_sum_operator,
     &row_max_operator,
     &row_min_operator,

@@ -8,6 +8,8 @@
 
 #include "operators/core.h"
 #include "operators/lowering.h"
+#include "operators/move.h"
+#include "operators/row.h"
 
 namespace gatewright::operators {
 
@@ -59,6 +61,16 @@ std::optional<Rational> fast_unit(const double* weights, std::int64_t count, std
 }
 
 }  // namespace
+
+void Lowering::refuse_weights(int bits) const {
+    refuse(Code::weights_not_quantised,
+           fmt::format("its weights need {} bits to be exact, so the model does not quantise them",
+                       bits),
+           fmt::format("Quantise them in the model, or give their type in the configuration "
+                       "(layers: {{{}: {{weight: \"fixed<8,6>\"}}}}).",
+                       where_.layer),
+           "weight");
+}
 
 RealTensor Lowering::contract(const RealTensor& tensor, const Tensor& weights) {
     const std::int64_t groups = weights.shape[0];
@@ -164,14 +176,7 @@ RealTensor Lowering::contract(const RealTensor& tensor, const Tensor& weights) {
         }
     }
     if (widest > (scaled ? 62 : most_weight_bits)) {
-        refuse(Code::weights_not_quantised,
-               fmt::format("its weights need {} bits to be exact, so the model does not quantise "
-                           "them",
-                           widest),
-               fmt::format("Quantise them in the model, or give their type in the configuration "
-                           "(layers: {{{}: {{weight: \"fixed<8,6>\"}}}}).",
-                           where_.layer),
-               "weight");
+        refuse_weights(widest);
     }
     Linear out;
     out.where = where_;
@@ -201,6 +206,158 @@ RealTensor Lowering::contract(const RealTensor& tensor, const Tensor& weights) {
         }
         out.offset = per_column(std::move(offsets));
     }
+    return real(out);
+}
+
+RealTensor Lowering::accumulate(const RealTensor& tensor, const Tensor& weights,
+                                const Tensor& initial, const Accumulation& accumulator) {
+    const std::int64_t groups = weights.shape[0];
+    const std::int64_t length = weights.shape[1];
+    const std::int64_t columns = weights.shape[2];
+    const std::int64_t row = groups * length;
+    std::vector<Rational> first(static_cast<std::size_t>(groups * columns), Rational(0));
+    for (std::size_t i = 0; i < initial.values.size(); ++i) {
+        first[i] = to_rational(quantized(initial.values[i], accumulator));
+    }
+    const auto exact = [&] {
+        return affine(contract(tensor, weights), Rational(1), PerElement<Rational>::each(first));
+    };
+    if (accumulator.is_exact()) {
+        return exact();
+    }
+    Linear x = integers(tensor);
+    if (!x.scale.is_uniform() &&
+        row % (x.scale.inner() * static_cast<std::int64_t>(x.scale.values().size())) != 0) {
+        x = common({tensor}, true).front();
+    }
+    // What each position of a row can hold, in any row.
+    struct Position {
+        Rational low;
+        Rational high;
+        int frac = 0;
+        bool seen = false;
+    };
+    std::vector<Position> positions(static_cast<std::size_t>(row));
+    const PerElement<network::Format> formats = *core_.type(x.value).fixed;
+    for (std::int64_t e = 0; e < element_count(x.shape); ++e) {
+        const network::Format& format = formats.at(e);
+        Position& p = positions[static_cast<std::size_t>(e % row)];
+        const Rational unit = x.scale.at(e) * power_of_two(-format.type.frac);
+        const Rational a = unit * Rational(to_bigint(format.range.low));
+        const Rational b = unit * Rational(to_bigint(format.range.high));
+        p.low = p.seen ? std::min({p.low, a, b}) : std::min(a, b);
+        p.high = p.seen ? std::max({p.high, a, b}) : std::max(a, b);
+        p.frac = p.seen ? std::max(p.frac, format.type.frac) : format.type.frac;
+        p.seen = true;
+    }
+    // Does no product need rounding, and does no sum on the way leave the accumulator?
+    const auto is_integer = [](const Rational& v) {
+        return boost::multiprecision::denominator(v) == 1;
+    };
+    const Rational grid = power_of_two(accumulator.type.frac);
+    const Interval range = accumulator.range();
+    const Rational lowest = Rational(to_bigint(range.low)) / grid;
+    const Rational highest = Rational(to_bigint(range.high)) / grid;
+    std::vector<Rational> scaled(weights.values.size());
+    bool on_grid = true;
+    bool inside = true;
+    for (std::int64_t g = 0; g < groups; ++g) {
+        for (std::int64_t o = 0; o < columns; ++o) {
+            Rational low = first[static_cast<std::size_t>(g * columns + o)];
+            Rational high = low;
+            for (std::int64_t k = 0; k < length; ++k) {
+                const auto i = static_cast<std::size_t>((g * length + k) * columns + o);
+                const Position& p = positions[static_cast<std::size_t>(g * length + k)];
+                const Rational weight = to_rational(weights.values[i]);
+                scaled[i] = weight * x.scale.at(g * length + k);
+                on_grid = on_grid && is_integer(scaled[i] * power_of_two(-p.frac) * grid);
+                low += std::min(Rational(weight * p.low), Rational(weight * p.high));
+                high += std::max(Rational(weight * p.low), Rational(weight * p.high));
+                inside = inside && low >= lowest && high <= highest;
+            }
+        }
+    }
+    if (on_grid && inside) {
+        return exact();
+    }
+    if (on_grid && accumulator.overflow == Overflow::wrap) {
+        // Wrapping keeps an integer's residue modulo 2^width, and the residue of a sum is that of
+        // the sum of residues: to wrap once at the end is to wrap at each sum.
+        Step wrap =
+            make_step("quantize", {Rational(1 / grid), Rational(0), Rational(to_bigint(range.low)),
+                                   Rational(to_bigint(range.high))});
+        wrap.rounding = accumulator.rounding;
+        wrap.overflow = Overflow::wrap;
+        return step(exact(), wrap);
+    }
+    int frac = 0;
+    int widest = 0;
+    for (const Rational& weight : scaled) {
+        const auto log = exact_log2(Rational(boost::multiprecision::denominator(weight)));
+        if (!log) {
+            refuse(
+                Code::not_in_circuit,
+                "its accumulator adds numbers whose scale is no power of two, which no type "
+                "holds exactly",
+                "Leave `accumulator` out for this layer, or quantise its inputs and weights with "
+                "scales that are powers of two.",
+                "accumulator");
+        }
+        frac = std::max(frac, *log);
+    }
+    AccumulateFields fields;
+    fields.frac = frac;
+    fields.accumulator = accumulator;
+    fields.weights.shape = {length, columns};
+    fields.initial.shape = {columns};
+    fields.initial_frac = accumulator.type.frac;
+    std::vector<std::int64_t> integers;
+    for (const Rational& weight : scaled) {
+        const BigInt integer =
+            boost::multiprecision::numerator(Rational(weight * power_of_two(frac)));
+        widest =
+            integer == 0
+                ? widest
+                : std::max(widest,
+                           static_cast<int>(boost::multiprecision::msb(BigInt(abs(integer)))) + 1);
+        integers.push_back(widest > 62 ? 0 : integer.convert_to<std::int64_t>());
+    }
+    if (widest > 62) {
+        refuse_weights(widest);
+    }
+    const auto sums_of_group = [&](std::int64_t g, Value value) {
+        const auto begin = integers.begin() + static_cast<std::ptrdiff_t>(g * length * columns);
+        fields.weights.values.assign(begin, begin + static_cast<std::ptrdiff_t>(length * columns));
+        fields.initial.values.clear();
+        for (std::int64_t o = 0; o < columns; ++o) {
+            const Rational sum = first[static_cast<std::size_t>(g * columns + o)] * grid;
+            fields.initial.values.push_back(
+                boost::multiprecision::numerator(sum).convert_to<std::int64_t>());
+        }
+        return core(row_accumulate_operator, Attributes::of(fields), {value});
+    };
+    Linear out;
+    out.where = where_;
+    if (groups == 1) {
+        out.value = sums_of_group(0, x.value);
+    } else {
+        SliceFields slice;
+        slice.sizes = core_.type(x.value).shape;
+        slice.starts.assign(slice.sizes.size(), 0);
+        slice.steps.assign(slice.sizes.size(), 1);
+        const std::size_t axis = slice.sizes.size() - 2;
+        slice.sizes[axis] = 1;
+        std::vector<Value> parts;
+        for (std::int64_t g = 0; g < groups; ++g) {
+            slice.starts[axis] = g;
+            parts.push_back(
+                sums_of_group(g, core(slice_operator, Attributes::of(slice), {x.value})));
+        }
+        out.value =
+            core(concat_operator, Attributes::of(ConcatFields{static_cast<std::int64_t>(axis)}),
+                 std::move(parts));
+    }
+    out.shape = core_.type(out.value).shape;
     return real(out);
 }
 

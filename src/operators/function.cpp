@@ -165,6 +165,24 @@ const auto table = std::to_array<Function>({
     {"acosh", "acosh(x)", 0, rising, [](long double x, P) { return std::acosh(x); }},
     {"atanh", "atanh(x)", 0, rising, [](long double x, P) { return std::atanh(x); }},
     {"power", "x^c", 1, none, [](long double x, P p) { return std::pow(x, p[0]); }},
+    {"sum", "f(x) + g(x)", 0, none, nullptr, nullptr,
+     [](long double f, long double g) { return f + g; },
+     [](const Rational& f, const Rational& g) { return Rational(f + g); }},
+    {"difference", "f(x) - g(x)", 0, none, nullptr, nullptr,
+     [](long double f, long double g) { return f - g; },
+     [](const Rational& f, const Rational& g) { return Rational(f - g); }},
+    {"product", "f(x) g(x)", 0, none, nullptr, nullptr,
+     [](long double f, long double g) { return f * g; },
+     [](const Rational& f, const Rational& g) { return Rational(f * g); }},
+    {"quotient", "f(x) / g(x)", 0, none, nullptr, nullptr,
+     [](long double f, long double g) { return f / g; },
+     [](const Rational& f, const Rational& g) { return Rational(f / g); }},
+    {"larger", "max(f(x), g(x))", 0, none, nullptr, nullptr,
+     [](long double f, long double g) { return std::max(f, g); },
+     [](const Rational& f, const Rational& g) { return f < g ? g : f; }},
+    {"smaller", "min(f(x), g(x))", 0, none, nullptr, nullptr,
+     [](long double f, long double g) { return std::min(f, g); },
+     [](const Rational& f, const Rational& g) { return g < f ? g : f; }},
     {"softmax", "exp(x) / sum of exp(x) along the axis; not element-wise, last in a decoding", 1, none, nullptr, nullptr},
     {"log_softmax", "log(softmax(x)) along the axis; not element-wise, last in a decoding", 1, none, nullptr, nullptr},
 });
@@ -234,6 +252,22 @@ Step make_step(std::string_view name, std::vector<PerElement<Rational>> paramete
     step.function = find_function(name);
     step.parameters = std::move(parameters);
     return step;
+}
+
+Step make_join(std::string_view name, std::vector<Step> f, std::vector<Step> g) {
+    Step step = make_step(name);
+    step.branches = {std::move(f), std::move(g)};
+    return step;
+}
+
+bool is_exact(const Step& step) {
+    const bool joins = !step.branches.empty() && !is(step, "quotient");
+    return is(step, "affine") || is(step, "maximum") || is(step, "minimum") || is(step, "leaky") ||
+           is(step, "absolute") ||
+           (joins && std::all_of(step.branches.begin(), step.branches.end(),
+                                 [](const std::vector<Step>& branch) {
+                                     return std::all_of(branch.begin(), branch.end(), is_exact);
+                                 }));
 }
 
 int direction(const Step& step, std::int64_t element) {
@@ -321,10 +355,28 @@ Rational exact_value(const Real& x) {
            power_of_two(exponent - 63);
 }
 
+namespace {
+
+/// The joined value of both branches.
+Real join(const Step& step, const Real& f, const Real& g) {
+    if (f.exact && g.exact && !(is(step, "quotient") && *g.exact == 0)) {
+        return {step.function->join_exact(*f.exact, *g.exact), 0};
+    }
+    const auto value = [](const Real& x) { return x.exact ? to_long_double(*x.exact) : x.value; };
+    return {std::nullopt, step.function->join(value(f), value(g))};
+}
+
+}  // namespace
+
 Real apply(std::span<const Step> steps, Real x, std::int64_t element) {
     std::vector<long double> p;
     std::vector<Rational> q;
     for (const Step& step : steps) {
+        if (!step.branches.empty()) {
+            x = join(step, apply(step.branches[0], x, element),
+                     apply(step.branches[1], x, element));
+            continue;
+        }
         if (is(step, "quantize")) {
             const Rational exact = exact_value(x);
             const BigInt level = quantize_level(step, exact, element);
@@ -359,6 +411,16 @@ void apply_in_place(std::span<const Step> steps, Tensor& tensor) {
                 logarithm);
             continue;
         }
+        if (!step.branches.empty()) {
+            Tensor other = tensor;
+            apply_in_place(step.branches[0], tensor);
+            apply_in_place(step.branches[1], other);
+            for (std::size_t e = 0; e < tensor.values.size(); ++e) {
+                tensor.values[e] =
+                    static_cast<double>(step.function->join(tensor.values[e], other.values[e]));
+            }
+            continue;
+        }
         std::vector<PerElement<long double>> parameters;
         for (const auto& parameter : step.parameters) {
             std::vector<long double> values;
@@ -388,6 +450,9 @@ void apply_in_place(std::span<const Step> steps, Tensor& tensor) {
 std::vector<Step> gather(std::span<const Step> steps, std::span<const std::int64_t> index) {
     std::vector<Step> out(steps.begin(), steps.end());
     for (Step& step : out) {
+        for (auto& branch : step.branches) {
+            branch = gather(branch, index);
+        }
         for (auto& parameter : step.parameters) {
             if (parameter.is_uniform()) {
                 continue;
@@ -410,6 +475,9 @@ std::string print_field(const std::vector<Step>& steps) {
         out += fmt::format("{}{}(", i == 0 ? "" : ", ", step.function->name);
         for (std::size_t k = 0; k < step.parameters.size(); ++k) {
             out += (k == 0 ? "" : ", ") + network::print_field(step.parameters[k]);
+        }
+        for (std::size_t k = 0; k < step.branches.size(); ++k) {
+            out += (k == 0 ? "" : ", ") + print_field(step.branches[k]);
         }
         if (is(step, "quantize")) {
             out += fmt::format(", {}, {}", to_string(step.rounding), to_string(step.overflow));
@@ -439,6 +507,13 @@ bool parse_field(std::string_view text, std::vector<Step>& steps) {
                 return false;
             }
             arguments.resize(4);
+        }
+        if (step.function->join != nullptr) {
+            if (arguments.size() != 2 || !parse_field(arguments[0], step.branches.emplace_back()) ||
+                !parse_field(arguments[1], step.branches.emplace_back())) {
+                return false;
+            }
+            arguments.clear();
         }
         for (const std::string_view argument : arguments) {
             if (!network::parse_field(argument, step.parameters.emplace_back())) {

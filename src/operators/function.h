@@ -30,6 +30,10 @@ struct Function {
     long double (*value)(long double x, std::span<const long double> p) = nullptr;
     /// The exact value where it is rational for every rational x; null otherwise.
     Rational (*exact)(const Rational& x, std::span<const Rational> p) = nullptr;
+    /// For a function of two functions of x, what joins their values. Exactly: of rationals, except
+    /// a quotient by zero.
+    long double (*join)(long double f, long double g) = nullptr;
+    Rational (*join_exact)(const Rational& f, const Rational& g) = nullptr;
 };
 
 std::span<const Function> functions();
@@ -40,11 +44,14 @@ const Function* find_function(std::string_view name);
 /// `quantize` is the only step with a rounding and an overflow mode; its parameters are
 /// scale s, zero point z, lowest level l, highest level h:
 ///     y = s * (clip(round(x / s + z), l, h) - z)        (overflow wrap: modulo h - l + 1)
+/// A joining function (sum, product, ...) has two branches, chains that both begin at x: so a chain
+/// is a tree of all element-wise functions between a tensor and a later one.
 struct Step {
     const Function* function = nullptr;
     std::vector<PerElement<Rational>> parameters;
     Rounding rounding = Rounding::half_even;
     Overflow overflow = Overflow::saturate;
+    std::vector<std::vector<Step>> branches;
 
     bool operator==(const Step&) const = default;
 };
@@ -53,6 +60,12 @@ bool parse_field(std::string_view text, std::vector<Step>& steps);
 
 bool is(const Step& step, std::string_view name);
 Step make_step(std::string_view name, std::vector<PerElement<Rational>> parameters = {});
+/// The joining function of that name of two chains on the same x.
+Step make_join(std::string_view name, std::vector<Step> f, std::vector<Step> g);
+
+/// Whether a circuit computes the step on fixed-point numbers without a quantiser after it: affine,
+/// maximum, minimum, leaky, absolute, and sums, products, larger and smaller values of such.
+bool is_exact(const Step& step);
 
 /// +1 if the step never falls as its argument rises, -1 if it never rises, 0 if it may do both.
 int direction(const Step& step, std::int64_t element);

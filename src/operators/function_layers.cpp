@@ -35,7 +35,7 @@ std::vector<TensorType> infer_like_first(const Node& node, Types inputs) {
 
 std::vector<TensorType> infer_function(const Node& node, Types inputs) {
     const Function* function = find_function(node.fields<FunctionFields>().function);
-    if (function == nullptr ||
+    if (function == nullptr || function->join != nullptr ||
         (function->parameters >= 0 &&
          static_cast<std::size_t>(function->parameters) + 1 != inputs.size())) {
         refuse(node, fmt::format("there is no function '{}' of {} parameters",
@@ -266,6 +266,10 @@ void lower_divide(Lowering& lowering, const Node& node) {
     if (a.base == RealTensor::Base::constant && b.shape == shape) {
         lowering.set(lowering.affine(lowering.step(b, make_step("reciprocal")),
                                      broadcast_constant(a.constant, shape), Rational(0)));
+        return;
+    }
+    if (const auto quotient = lowering.joined("quotient", a, b)) {
+        lowering.set(*quotient);
         return;
     }
     lowering.refuse(Code::not_in_circuit, "it divides one computed tensor by another",

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "network/network.h"
+#include "operators/accumulation.h"
 
 /// Layers on real numbers, as importers make them. Each has a float reference and a short program
 /// over the core operators. Layers that are core operators too (add, reshape, ...) are in map.h and
@@ -51,6 +52,17 @@ struct BatchNormFields {
     }
 };
 
+/// a[..., m, k] b[..., k, n], as NumPy's matmul. With an optional constant bias[n], with which
+/// the sums begin.
+struct MatmulFields {
+    Accumulation accumulator;
+    bool operator==(const MatmulFields&) const = default;
+    static constexpr auto fields() {
+        return std::tuple{
+            network::Field{"accumulator", &MatmulFields::accumulator, "how products are added"}};
+    }
+};
+
 /// Convolution of x[C, spatial...] with constant weights w[O, C / groups, kernel...] and an
 /// optional constant bias[O]: y[O, spatial'...].
 struct ConvFields {
@@ -59,6 +71,7 @@ struct ConvFields {
     Shape before;
     Shape after;
     std::int64_t groups = 1;
+    Accumulation accumulator;
     bool operator==(const ConvFields&) const = default;
     static constexpr auto fields() {
         return std::tuple{
@@ -66,7 +79,8 @@ struct ConvFields {
             network::Field{"dilations", &ConvFields::dilations, "step within a patch"},
             network::Field{"before", &ConvFields::before, "zeros before each spatial axis"},
             network::Field{"after", &ConvFields::after, "zeros behind each spatial axis"},
-            network::Field{"groups", &ConvFields::groups, "groups of channels"}};
+            network::Field{"groups", &ConvFields::groups, "groups of channels"},
+            network::Field{"accumulator", &ConvFields::accumulator, "how products are added"}};
     }
 };
 

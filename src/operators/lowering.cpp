@@ -416,6 +416,17 @@ Linear Lowering::materialise(Linear x, const Step& step) {
         y.value = core(leaky_operator, Attributes::of(std::move(fields)), {y.value});
         return y;
     }
+    if (is_exact(step)) {
+        RealTensor f = real(x);
+        RealTensor g = f;
+        for (const Step& s : step.branches[0]) {
+            f = this->step(std::move(f), s);
+        }
+        for (const Step& s : step.branches[1]) {
+            g = this->step(std::move(g), s);
+        }
+        return linear(join_computed(*this, step.function->name, f, g));
+    }
     throw Failure(Code::value_not_quantised, x.where,
                   fmt::format("its result, {}, is used without a quantiser after it, so that it is "
                               "no fixed-point number",
@@ -423,6 +434,61 @@ Linear Lowering::materialise(Linear x, const Step& step) {
                   fmt::format("Quantise the layer's result in the model, or give its type in the "
                               "configuration (layers: {{{}: {{result: \"fixed<16,10>\"}}}}).",
                               x.where.layer));
+}
+
+std::optional<RealTensor> Lowering::joined(std::string_view function, const RealTensor& a,
+                                           const RealTensor& b) {
+    const auto by_element = [](const Step& step) {
+        return !is(step, "softmax") && !is(step, "log_softmax");
+    };
+    const bool same = a.base == b.base && a.shape == b.shape && a.value == b.value &&
+                      a.model_input == b.model_input && a.index == b.index &&
+                      std::all_of(a.steps.begin(), a.steps.end(), by_element) &&
+                      std::all_of(b.steps.begin(), b.steps.end(), by_element);
+    if (!same || a.base == RealTensor::Base::constant) {
+        return std::nullopt;
+    }
+    const auto [p, q] =
+        std::mismatch(a.steps.begin(), a.steps.end(), b.steps.begin(), b.steps.end());
+    std::vector<Step> f(p, a.steps.end());
+    std::vector<Step> g(q, b.steps.end());
+    RealTensor out = a;
+    out.steps.assign(a.steps.begin(), p);
+    // Sums of lines are lines.
+    const auto line = [](const std::vector<Step>& steps) -> std::optional<Step> {
+        if (steps.empty()) {
+            return make_step("affine", {Rational(1), Rational(0)});
+        }
+        return steps.size() == 1 && is(steps[0], "affine") ? std::optional(steps[0]) : std::nullopt;
+    };
+    const auto first = line(f);
+    const auto second = line(g);
+    if (first && second && (function == "sum" || function == "difference")) {
+        const int sign = function == "sum" ? 1 : -1;
+        const auto add = [&](const Rational& v, const Rational& w) {
+            return Rational(v + sign * w);
+        };
+        const std::int64_t count = element_count(a.shape);
+        const auto slope =
+            combine<Rational>(count, add, first->parameters[0], second->parameters[0]);
+        if (std::find(slope.values().begin(), slope.values().end(), 0) == slope.values().end()) {
+            return affine(
+                std::move(out), slope,
+                combine<Rational>(count, add, first->parameters[1], second->parameters[1]));
+        }
+    }
+    out.steps.push_back(make_join(function, std::move(f), std::move(g)));
+    return out;
+}
+
+RealTensor Lowering::computed(const RealTensor& x, std::size_t count) {
+    RealTensor head = x;
+    head.steps.resize(count);
+    RealTensor out = real(linear(head));
+    for (std::size_t i = count; i < x.steps.size(); ++i) {
+        out = step(std::move(out), x.steps[i]);
+    }
+    return out;
 }
 
 RealTensor Lowering::move(const Node& node, const std::vector<RealTensor>& inputs) {
@@ -498,18 +564,13 @@ RealTensor Lowering::transpose(const RealTensor& x, Shape permutation) {
 void Lowering::decode(const std::string& name, const RealTensor& x) {
     // What is piecewise linear is computed in the circuit; an affine or transcendental tail, which
     // the model does not quantise, is how the outputs' numbers are read.
-    const auto is_piecewise = [](const Step& step) {
-        return is(step, "maximum") || is(step, "minimum") || is(step, "leaky") ||
-               is(step, "absolute");
-    };
     RealTensor head = x;
     std::size_t kept = 0;
     for (std::size_t i = 0; i < x.steps.size(); ++i) {
-        if (is_piecewise(x.steps[i])) {
-            kept = i + 1;
-        } else if (!is(x.steps[i], "affine")) {
+        if (!is_exact(x.steps[i])) {
             break;
         }
+        kept = is(x.steps[i], "affine") ? kept : i + 1;
     }
     const std::vector<Step> tail(x.steps.begin() + static_cast<std::ptrdiff_t>(kept),
                                  x.steps.end());
@@ -621,8 +682,54 @@ std::pair<RealTensor, RealTensor> expanded(Lowering& lowering, const Node& node)
     return {std::move(a), std::move(b)};
 }
 
+RealTensor sum_of(Lowering& lowering, const RealTensor& a, const RealTensor& b, int sign) {
+    const std::int64_t count = element_count(a.shape);
+    Linear x = lowering.linear(a);
+    Linear y = lowering.linear(b);
+    const PerElement<Rational> offset = combine<Rational>(
+        count, [&](const Rational& p, const Rational& q) { return Rational(p + q * sign); },
+        x.offset, y.offset);
+    x.offset = Rational(0);
+    y.offset = Rational(0);
+    const auto both = lowering.common({lowering.real(x), lowering.real(y)}, false);
+    Linear out = both[0];
+    out.value = lowering.core(sign > 0 ? add_operator : subtract_operator, Attributes(),
+                              {both[0].value, both[1].value});
+    out.offset = offset;
+    out.where = lowering.where();
+    return lowering.real(out);
+}
+
+RealTensor extremum_of(Lowering& lowering, const RealTensor& a, const RealTensor& b,
+                       const network::Operator& op) {
+    const auto both = lowering.common({a, b}, false);
+    Linear out = both[0];
+    out.value = lowering.core(op, Attributes(), {both[0].value, both[1].value});
+    return lowering.real(out);
+}
+
+RealTensor product_of(Lowering& lowering, const RealTensor& a, const RealTensor& b) {
+    const Linear x = lowering.integers(a);
+    const Linear y = lowering.integers(b);
+    Linear out;
+    out.shape = a.shape;
+    out.where = lowering.where();
+    out.scale = combine<Rational>(
+        element_count(a.shape),
+        [](const Rational& p, const Rational& q) { return Rational(p * q); }, x.scale, y.scale);
+    out.value = lowering.core(multiply_operator, Attributes(), {x.value, y.value});
+    return lowering.real(out);
+}
+
+/// As one function of the same elements if they are, else computed.
+void set_joined(Lowering& lowering, std::string_view function, const RealTensor& a,
+                const RealTensor& b) {
+    const auto both = lowering.joined(function, a, b);
+    lowering.set(both ? *both : join_computed(lowering, function, a, b));
+}
+
 /// a + sign * b
-void lower_sum(Lowering& lowering, const Node& node, int sign, const network::Operator& op) {
+void lower_sum(Lowering& lowering, const Node& node, int sign) {
     auto [a, b] = expanded(lowering, node);
     const Shape shape = node.types.front().shape;
     const std::int64_t count = element_count(shape);
@@ -638,23 +745,11 @@ void lower_sum(Lowering& lowering, const Node& node, int sign, const network::Op
             lowering.affine(std::move(b), Rational(sign), broadcast_constant(a.constant, shape)));
         return;
     }
-    Linear x = lowering.linear(a);
-    Linear y = lowering.linear(b);
-    const PerElement<Rational> offset = combine<Rational>(
-        count, [&](const Rational& p, const Rational& q) { return Rational(p + q * sign); },
-        x.offset, y.offset);
-    x.offset = Rational(0);
-    y.offset = Rational(0);
-    const auto both = lowering.common({lowering.real(x), lowering.real(y)}, false);
-    Linear out = both[0];
-    out.value = lowering.core(op, Attributes(), {both[0].value, both[1].value});
-    out.offset = offset;
-    out.where = lowering.where();
-    lowering.set(lowering.real(out));
+    set_joined(lowering, sign > 0 ? "sum" : "difference", a, b);
 }
 
 void lower_extremum(Lowering& lowering, const Node& node, std::string_view step,
-                    const network::Operator& op) {
+                    std::string_view join) {
     auto [a, b] = expanded(lowering, node);
     const Shape shape = node.types.front().shape;
     if (a.base == RealTensor::Base::constant) {
@@ -665,25 +760,34 @@ void lower_extremum(Lowering& lowering, const Node& node, std::string_view step,
             lowering.step(std::move(a), make_step(step, {broadcast_constant(b.constant, shape)})));
         return;
     }
-    const auto both = lowering.common({a, b}, false);
-    Linear out = both[0];
-    out.value = lowering.core(op, Attributes(), {both[0].value, both[1].value});
-    lowering.set(lowering.real(out));
+    set_joined(lowering, join, a, b);
 }
 
 }  // namespace
 
+RealTensor join_computed(Lowering& lowering, std::string_view function, const RealTensor& a,
+                         const RealTensor& b) {
+    if (function == "product") {
+        return product_of(lowering, a, b);
+    }
+    if (function == "larger" || function == "smaller") {
+        return extremum_of(lowering, a, b,
+                           function == "larger" ? maximum_operator : minimum_operator);
+    }
+    return sum_of(lowering, a, b, function == "sum" ? 1 : -1);
+}
+
 void lower_add(Lowering& lowering, const Node& node) {
-    lower_sum(lowering, node, 1, add_operator);
+    lower_sum(lowering, node, 1);
 }
 void lower_subtract(Lowering& lowering, const Node& node) {
-    lower_sum(lowering, node, -1, subtract_operator);
+    lower_sum(lowering, node, -1);
 }
 void lower_maximum(Lowering& lowering, const Node& node) {
-    lower_extremum(lowering, node, "maximum", maximum_operator);
+    lower_extremum(lowering, node, "maximum", "larger");
 }
 void lower_minimum(Lowering& lowering, const Node& node) {
-    lower_extremum(lowering, node, "minimum", minimum_operator);
+    lower_extremum(lowering, node, "minimum", "smaller");
 }
 
 void lower_multiply(Lowering& lowering, const Node& node) {
@@ -697,16 +801,7 @@ void lower_multiply(Lowering& lowering, const Node& node) {
             lowering.affine(std::move(a), broadcast_constant(b.constant, shape), Rational(0)));
         return;
     }
-    const Linear x = lowering.integers(a);
-    const Linear y = lowering.integers(b);
-    Linear out;
-    out.shape = shape;
-    out.where = lowering.where();
-    out.scale = combine<Rational>(
-        element_count(shape), [](const Rational& p, const Rational& q) { return Rational(p * q); },
-        x.scale, y.scale);
-    out.value = lowering.core(multiply_operator, Attributes(), {x.value, y.value});
-    lowering.set(lowering.real(out));
+    set_joined(lowering, "product", a, b);
 }
 
 void lower_move(Lowering& lowering, const Node& node) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "operators/accumulation.h"
 #include "operators/core_model.h"
 
 namespace gatewright::operators {
@@ -63,6 +64,10 @@ class Lowering {
 
     /// Appends a step; a quantiser at once becomes core operators on integers.
     RealTensor step(RealTensor x, Step step);
+    /// The joining function of that name (sum, product, ...) of two tensors, if both are functions
+    /// of the same elements.
+    std::optional<RealTensor> joined(std::string_view function, const RealTensor& a,
+                                     const RealTensor& b);
     RealTensor affine(RealTensor x, PerElement<Rational> scale, PerElement<Rational> offset);
 
     /// The tensor as scale * integers + offset. Piecewise linear steps become core operators; an
@@ -87,6 +92,9 @@ class Lowering {
 
     /// y[..., o] = sum over k of x[..., k] * weights[g, k, o], x[..., (G,) K].
     RealTensor contract(const RealTensor& x, const Tensor& weights);
+    /// The same with sums that begin with initial[g, o], in an accumulator.
+    RealTensor accumulate(const RealTensor& x, const Tensor& weights, const Tensor& initial,
+                          const Accumulation& accumulator);
 
     /// Notes that the layer at work is computed with an error of at most `bound`.
     void approximation(std::string description, double bound);
@@ -98,10 +106,13 @@ class Lowering {
   private:
     struct Quantiser;
 
+    [[noreturn]] void refuse_weights(int bits) const;
     RealTensor quantize(const RealTensor& x, const Step& quantiser);
     RealTensor encode(const RealTensor& x, const Step& quantiser);
     RealTensor typed_input(const RealTensor& x);
     Linear materialise(Linear x, const Step& step);
+    /// Computes the first `count` steps, which are exact.
+    RealTensor computed(const RealTensor& x, std::size_t count);
     /// In integers of `unit`. Where that is no power of two the binary point is `frac`, or stays.
     Linear rescale(const Linear& x, const PerElement<Rational>& unit,
                    std::optional<std::int64_t> frac = std::nullopt);
@@ -148,6 +159,10 @@ PerElement<R> combine(std::int64_t count, F function, const PerElement<T>&... in
 
 /// The values of a constant tensor as they broadcast to `shape`.
 PerElement<Rational> broadcast_constant(const Tensor& constant, const Shape& shape);
+
+/// a + b and its kin of any two tensors of one shape; neither constant.
+RealTensor join_computed(Lowering& lowering, std::string_view function, const RealTensor& a,
+                         const RealTensor& b);
 
 // Programs of operators that are layers and core operators in one.
 void lower_add(Lowering& lowering, const Node& node);

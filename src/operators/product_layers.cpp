@@ -17,7 +17,6 @@ namespace {
 
 using network::Attributes;
 using network::field_table;
-using network::NoFields;
 using Types = std::span<const TensorType>;
 using Tensors = std::span<const Tensor* const>;
 
@@ -54,11 +53,23 @@ Shape matmul_shape(const Node& node, const Shape& a, const Shape& b) {
     return shape;
 }
 
+/// A bias has one element for each column.
+bool fits_columns(const Shape& bias, std::int64_t columns) {
+    return element_count(bias) == columns &&
+           std::count_if(bias.begin(), bias.end(), [](std::int64_t n) { return n != 1; }) <= 1;
+}
+
 std::vector<TensorType> infer_matmul(const Node& node, Types inputs) {
+    const Shape& b = inputs[1].shape;
+    if (inputs.size() == 3 && !fits_columns(inputs[2].shape, b.size() == 1 ? 1 : b.back())) {
+        refuse(node, fmt::format("a bias of shape {} does not fit weights of shape {}",
+                                 to_string(inputs[2].shape), to_string(b)));
+    }
     return {{matmul_shape(node, inputs[0].shape, inputs[1].shape), std::nullopt}};
 }
 
 std::vector<Tensor> matmul_reference(const Node& node, Tensors inputs) {
+    const Accumulation& accumulator = node.fields<MatmulFields>().accumulator;
     Shape a = inputs[0]->shape;
     Shape b = inputs[1]->shape;
     Tensor y{matmul_shape(node, a, b), {}};
@@ -81,10 +92,18 @@ std::vector<Tensor> matmul_reference(const Node& node, Tensors inputs) {
         const double* q = inputs[1]->values.data() + b_index[i] * k * n;
         for (std::int64_t r = 0; r < m; ++r) {
             std::vector<double> row(static_cast<std::size_t>(n), 0.0);
+            if (inputs.size() == 3) {
+                row = inputs[2]->values;
+            }
+            for (double& sum : row) {
+                sum = quantized(sum, accumulator);
+            }
             for (std::int64_t j = 0; j < k; ++j) {
                 const double value = p[r * k + j];
                 for (std::int64_t c = 0; c < n; ++c) {
-                    row[static_cast<std::size_t>(c)] += value * q[j * n + c];
+                    double& sum = row[static_cast<std::size_t>(c)];
+                    sum += value * q[j * n + c];
+                    sum = quantized(sum, accumulator);
                 }
             }
             y.values.insert(y.values.end(), row.begin(), row.end());
@@ -126,9 +145,21 @@ void lower_dynamic_matmul(Lowering& lowering, const Node& node) {
 }
 
 void lower_matmul(Lowering& lowering, const Node& node) {
+    const Accumulation& accumulator = node.fields<MatmulFields>().accumulator;
     const bool left = lowering.is_constant(node, 0);
     const bool right = lowering.is_constant(node, 1);
+    if (node.inputs.size() == 3 && (left || !right || !lowering.is_constant(node, 2))) {
+        lowering.refuse(Code::not_in_circuit,
+                        "it has a bias, and its weights or it are no constants",
+                        "Add the bias in a layer of its own.");
+    }
     if (!left && !right) {
+        if (!accumulator.is_exact()) {
+            lowering.refuse(Code::not_in_circuit,
+                            "an accumulator adds products of constants, and both factors are "
+                            "computed",
+                            "Leave `accumulator` out for this layer.", "accumulator");
+        }
         lower_dynamic_matmul(lowering, node);
         return;
     }
@@ -143,11 +174,12 @@ void lower_matmul(Lowering& lowering, const Node& node) {
         }
         w.shape = Shape(w.shape.end() - 2, w.shape.end());
     }
+    const Tensor bias = node.inputs.size() == 3 ? lowering.input(node, 2).constant : Tensor{};
     const Shape& shape = node.types.front().shape;
     if (!left) {
         const std::int64_t columns = w.shape.size() == 1 ? 1 : w.shape[1];
         w.shape = {1, w.shape[0], columns};
-        lowering.set(lowering.reshape(lowering.contract(x, w), shape));
+        lowering.set(lowering.reshape(lowering.accumulate(x, w, bias, accumulator), shape));
         return;
     }
     // W x = (x' W')'
@@ -161,7 +193,8 @@ void lower_matmul(Lowering& lowering, const Node& node) {
         }
     }
     if (x.shape.size() == 1) {
-        lowering.set(lowering.reshape(lowering.contract(x, transposed), shape));
+        lowering.set(
+            lowering.reshape(lowering.accumulate(x, transposed, bias, accumulator), shape));
         return;
     }
     Shape swap(x.shape.size());
@@ -169,7 +202,8 @@ void lower_matmul(Lowering& lowering, const Node& node) {
         swap[i] = static_cast<std::int64_t>(i);
     }
     std::swap(swap[swap.size() - 1], swap[swap.size() - 2]);
-    const RealTensor y = lowering.contract(lowering.transpose(x, swap), transposed);
+    const RealTensor y =
+        lowering.accumulate(lowering.transpose(x, swap), transposed, bias, accumulator);
     lowering.set(lowering.reshape(lowering.transpose(y, swap), shape));
 }
 
@@ -229,8 +263,10 @@ std::vector<Tensor> conv_reference(const Node& node, Tensors inputs) {
         for (std::int64_t p = 0; p < positions; ++p) {
             const double* patch = patches.values.data() + (p * f.groups + o / per_group) * length;
             double sum = inputs.size() == 3 ? inputs[2]->values[static_cast<std::size_t>(o)] : 0;
+            sum = quantized(sum, f.accumulator);
             for (std::int64_t k = 0; k < length; ++k) {
                 sum += patch[k] * weights[k];
+                sum = quantized(sum, f.accumulator);
             }
             y.values.push_back(sum);
         }
@@ -269,7 +305,10 @@ void lower_conv(Lowering& lowering, const Node& node) {
                 w.values[static_cast<std::size_t>(o * length + k)];
         }
     }
-    RealTensor y = lowering.contract(x, weights);
+    // In an accumulator, sums begin with the bias; else it is one exact summand, best added last.
+    const bool begins = node.inputs.size() == 3 && !f.accumulator.is_exact();
+    RealTensor y = lowering.accumulate(
+        x, weights, begins ? lowering.input(node, 2).constant : Tensor{}, f.accumulator);
     const Shape& shape = node.types.front().shape;
     Shape last(shape.begin() + 1, shape.end());
     last.push_back(channels);
@@ -279,7 +318,7 @@ void lower_conv(Lowering& lowering, const Node& node) {
         to_front.push_back(static_cast<std::int64_t>(i));
     }
     y = lowering.transpose(y, to_front);
-    if (node.inputs.size() == 3) {
+    if (node.inputs.size() == 3 && !begins) {
         Tensor bias = lowering.input(node, 2).constant;
         bias.shape.assign(shape.size(), 1);
         bias.shape[0] = channels;
@@ -292,8 +331,8 @@ void lower_conv(Lowering& lowering, const Node& node) {
 
 // clang-format off
 const network::Operator matmul_operator = {
-    .name = "matmul", .formula = "y[..., m, n] = sum over k of a[..., m, k] b[..., k, n]", .min_inputs = 2, .max_inputs = 2,
-    .fields = &field_table<NoFields>, .infer = &infer_matmul, .reference = &matmul_reference, .lower = &lower_matmul};
+    .name = "matmul", .formula = "y[..., m, n] = bias[n] + sum over k of a[..., m, k] b[..., k, n]", .min_inputs = 2,
+    .max_inputs = 3, .fields = &field_table<MatmulFields>, .infer = &infer_matmul, .reference = &matmul_reference, .lower = &lower_matmul};
 const network::Operator conv_operator = {
     .name = "conv", .formula = "y[o, p] = bias[o] + sum over c, k of w[o, c, k] x[c, p stride + k dilation - before]",
     .min_inputs = 2, .max_inputs = 3, .fields = &field_table<ConvFields>, .infer = &infer_conv, .reference = &conv_reference,

@@ -39,11 +39,18 @@ Groups group_elements(std::int64_t count, const PerElement<Format>& formats,
         }
     };
     note(formats.inner(), formats.values().size());
-    for (const Step& step : steps) {
-        for (const auto& p : step.parameters) {
-            note(p.inner(), p.values().size());
-        }
-    }
+    const std::function<void(const std::vector<Step>&)> note_steps =
+        [&](const std::vector<Step>& chain) {
+            for (const Step& step : chain) {
+                for (const auto& p : step.parameters) {
+                    note(p.inner(), p.values().size());
+                }
+                for (const auto& branch : step.branches) {
+                    note_steps(branch);
+                }
+            }
+        };
+    note_steps(steps);
     for (const auto& p : quantiser.parameters) {
         note(p.inner(), p.values().size());
     }
@@ -204,6 +211,22 @@ RealTensor Lowering::quantize(const RealTensor& x, const Step& quantiser) {
     }
     const std::int64_t count = element_count(x.shape);
     const network::TensorType type = core_.type(x.value);
+    // What joins functions of the same elements neither rises nor falls, so it is a table here, of
+    // which there is none too large: where it can be computed that is better.
+    std::size_t exact = 0;
+    std::size_t joins = 0;
+    while (exact < x.steps.size() && is_exact(x.steps[exact])) {
+        joins = x.steps[exact].branches.empty() ? joins : exact + 1;
+        ++exact;
+    }
+    const bool curved = exact < x.steps.size();
+    const bool large =
+        std::any_of(type.fixed->values().begin(), type.fixed->values().end(), [&](const Format& f) {
+            return f.range.high - f.range.low >= (curved ? most_table_words : few_words);
+        });
+    if (joins > 0 && large) {
+        return quantize(computed(x, joins), quantiser);
+    }
     const Groups groups = group_elements(count, *type.fixed, x.steps, quantiser);
     std::vector<Forms> forms;
     bool all_affine = true;
@@ -244,13 +267,7 @@ RealTensor Lowering::quantize(const RealTensor& x, const Step& quantiser) {
             bent = bends && piecewise ? i + 1 : bent;
         }
         if (bent > 0) {
-            RealTensor head = x;
-            head.steps.resize(bent);
-            RealTensor tail = real(linear(head));
-            for (std::size_t i = bent; i < x.steps.size(); ++i) {
-                tail = step(std::move(tail), x.steps[i]);
-            }
-            return quantize(tail, quantiser);
+            return quantize(computed(x, bent), quantiser);
         }
     }
     if (!all_affine && !all_thresholds && !all_words) {

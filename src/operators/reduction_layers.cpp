@@ -24,6 +24,17 @@ using Tensors = std::span<const Tensor* const>;
     throw Failure(Code::operator_inputs, node.where, std::move(message));
 }
 
+/// A row without elements has no mean and no largest element.
+void check_has_elements(const Node& node, const Shape& shape, const Shape& axes) {
+    const bool has_none = std::any_of(axes.begin(), axes.end(), [&](std::int64_t axis) {
+        return shape[static_cast<std::size_t>(axis)] == 0;
+    });
+    if (has_none) {
+        refuse(node, fmt::format("axes {} of shape {} have no elements to reduce", to_string(axes),
+                                 to_string(shape)));
+    }
+}
+
 /// The permutation that brings `axes` (sorted) to the end, the others keeping their order.
 Shape axes_last(std::size_t rank, const Shape& axes) {
     Shape permutation;
@@ -94,6 +105,7 @@ std::vector<TensorType> infer_reduce(const Node& node, Types inputs) {
         refuse(node, fmt::format("axes {} do not fit shape {}", to_string(f.axes),
                                  to_string(inputs[0].shape)));
     }
+    check_has_elements(node, inputs[0].shape, f.axes);
     return {{reduced_shape(inputs[0].shape, f.axes, f.keep), std::nullopt}};
 }
 
@@ -146,7 +158,7 @@ void lower_reduce(Lowering& lowering, const Node& node) {
     const RealTensor rows = rows_of(lowering, x, f.axes);
     RealTensor y = reduce_rows(lowering, rows, f.kind);
     if (f.kind == "mean") {
-        y = lowering.affine(std::move(y), Rational(1, rows.shape.back()), Rational(0));
+        y = lowering.affine(std::move(y), ratio(1, rows.shape.back()), Rational(0));
     }
     lowering.set(lowering.reshape(y, node.types.front().shape));
 }
@@ -241,7 +253,7 @@ void lower_pool(Lowering& lowering, const Node& node) {
     if (f.kind == "average") {
         std::vector<Rational> factors;
         for (const std::int64_t count : counted(f, x.shape, shape)) {
-            factors.emplace_back(1, count);
+            factors.push_back(ratio(1, count));
         }
         y = lowering.affine(std::move(y), PerElement<Rational>::each(std::move(factors)),
                             Rational(0));
@@ -258,6 +270,7 @@ void check_axis(const Node& node, const Shape& x, std::int64_t axis) {
 std::vector<TensorType> infer_argmax(const Node& node, Types inputs) {
     const auto& f = node.fields<ArgLayerFields>();
     check_axis(node, inputs[0].shape, f.axis);
+    check_has_elements(node, inputs[0].shape, {f.axis});
     return {{reduced_shape(inputs[0].shape, {f.axis}, f.keep), std::nullopt}};
 }
 

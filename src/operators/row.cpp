@@ -25,6 +25,47 @@ Rows sum(fixed::Builder& builder, const Node&, FixedSpan x) {
     return {{builder.sum(x)}};
 }
 
+std::vector<TensorType> infer_accumulate(const Node& node, std::span<const TensorType> inputs) {
+    const auto& f = node.fields<AccumulateFields>();
+    Shape shape = inputs[0].shape;
+    const bool fits =
+        f.weights.shape.size() == 2 && !shape.empty() && shape.back() == f.weights.shape[0] &&
+        !f.accumulator.is_exact() && f.initial.shape == Shape{f.weights.shape[1]} &&
+        element_count(f.weights.shape) == static_cast<std::int64_t>(f.weights.values.size()) &&
+        f.initial.shape[0] == static_cast<std::int64_t>(f.initial.values.size());
+    if (!fits) {
+        throw Failure(Code::operator_inputs, node.where,
+                      "the weights, first summands and accumulator do not fit the input's rows");
+    }
+    shape.back() = f.weights.shape[1];
+    return infer_row(node, inputs, {shape});
+}
+
+Rows accumulate(fixed::Builder& builder, const Node& node, FixedSpan x) {
+    const auto& f = node.fields<AccumulateFields>();
+    const std::int64_t columns = f.weights.shape[1];
+    std::vector<Fixed> row;
+    for (std::int64_t o = 0; o < columns; ++o) {
+        const auto quantize = [&](const Fixed& sum) {
+            return builder.quantize(sum, f.accumulator.type, f.accumulator.rounding,
+                                    f.accumulator.overflow);
+        };
+        Fixed sum = quantize(builder.constant(f.initial.values[static_cast<std::size_t>(o)],
+                                              static_cast<int>(f.initial_frac)));
+        for (std::size_t k = 0; k < x.size(); ++k) {
+            const std::int64_t weight =
+                f.weights
+                    .values[k * static_cast<std::size_t>(columns) + static_cast<std::size_t>(o)];
+            if (weight != 0) {  // what the accumulator holds is not changed by rounding it again
+                const Fixed product = builder.mul_constant(x[k], weight, static_cast<int>(f.frac));
+                sum = quantize(builder.add(sum, product));
+            }
+        }
+        row.push_back(sum);
+    }
+    return {row};
+}
+
 /// Joins neighbours pairwise until one is left: a tree of least depth.
 template <class T, class F>
 T tree(std::vector<T> items, F join) {
@@ -132,6 +173,14 @@ using network::NoFields;
 
 }  // namespace
 
+const network::Operator row_accumulate_operator = {
+    .name = "row_accumulate",
+    .formula =
+        "y[..., o] = quantize(... quantize(quantize(initial[o]) + x[..., 0] weights[0, o]) "
+        "... + x[..., K - 1] weights[K - 1, o])",
+    .fields = &field_table<AccumulateFields>,
+    .infer = &infer_accumulate,
+    .row = &accumulate};
 const network::Operator row_sum_operator = {.name = "row_sum",
                                             .formula = "y = sum of x along the last axis",
                                             .fields = &field_table<NoFields>,

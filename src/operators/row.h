@@ -1,6 +1,7 @@
 #pragma once
 
 #include "network/network.h"
+#include "operators/accumulation.h"
 
 /// Row operators: core operators that work on the elements along the last axis.
 namespace gatewright::operators {
@@ -29,6 +30,27 @@ struct TopKFields {
     }
 };
 
+/// Sums of products in an accumulator, one after the other: y[..., o] from x[..., K].
+struct AccumulateFields {
+    IntTensor weights;      ///< [K, O]
+    std::int64_t frac = 0;  ///< a weight's value is integer * 2^-frac
+    IntTensor initial;      ///< [O]: what the sums begin with
+    std::int64_t initial_frac = 0;
+    Accumulation accumulator;
+    bool operator==(const AccumulateFields&) const = default;
+    static constexpr auto fields() {
+        return std::tuple{
+            network::Field{"weights", &AccumulateFields::weights, "integers, [K, O]"},
+            network::Field{"frac", &AccumulateFields::frac, "bits of a weight behind the point"},
+            network::Field{"initial", &AccumulateFields::initial, "integers, [O]"},
+            network::Field{"initial_frac", &AccumulateFields::initial_frac,
+                           "bits of `initial` behind the point"},
+            network::Field{"accumulator", &AccumulateFields::accumulator,
+                           "type, rounding and overflow of each sum"}};
+    }
+};
+
+extern const network::Operator row_accumulate_operator;
 extern const network::Operator row_sum_operator;
 extern const network::Operator row_max_operator;
 extern const network::Operator row_min_operator;

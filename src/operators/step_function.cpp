@@ -243,8 +243,8 @@ std::optional<AffineForm> reciprocal_affine(const StepFunction& f, const Clamped
     // With 2^s >= span d, rounding multiplier and addend up moves no value by 1 / d or more.
     const int s = static_cast<int>(boost::multiprecision::msb(BigInt(span * d))) + 1;
     const Rational power = power_of_two(s);
-    const BigInt multiplier = ceil(Rational(Rational(p, d) * power));
-    const BigInt addend = ceil(Rational(Rational(r, d) * power)) - multiplier * low;
+    const BigInt multiplier = ceil(Rational(ratio(p, d) * power));
+    const BigInt addend = ceil(Rational(ratio(r, d) * power)) - multiplier * low;
     auto form = bounded(multiplier, addend, s, f.domain);
     if (form) {
         form->rounding = Rounding::floor;

@@ -197,7 +197,7 @@ Calibration calibrate(const network::ImportedModel& model, const std::vector<Typ
     for (const Site& site : model_sites(network)) {
         const bool known = std::any_of(configured.begin(), configured.end(),
                                        [&](const TypedSite& t) { return t.site == site; });
-        if (!known && (!keeps || site.role == Role::input)) {
+        if (!known && site.role != Role::accumulator && (!keeps || site.role == Role::input)) {
             sites.push_back(site);
         }
     }

@@ -25,6 +25,12 @@ const std::vector<std::string> sections = {"model", "inputs", "layers"};
 const std::vector<std::string> role_keys = {"weight", "bias",     "accumulator",
                                             "result", "rounding", "overflow"};
 
+constexpr std::pair<Role, std::optional<FixedType> RoleTypes::*> role_members[] = {
+    {Role::weight, &RoleTypes::weight},
+    {Role::bias, &RoleTypes::bias},
+    {Role::accumulator, &RoleTypes::accumulator},
+    {Role::result, &RoleTypes::result}};
+
 std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates) {
     const std::string near = nearest(word, candidates);
     return near.empty() ? "" : fmt::format("Did you mean '{}'? ", near);
@@ -119,17 +125,11 @@ class Reader {
         each(node, place, [&](const std::string& key, const YAML::Node& value) {
             const bool is_layer = place != "model";
             const Location where = at(line(value), is_layer ? place : "", key);
-            if (key == "weight" || key == "bias" || key == "result") {
-                auto& slot = key == "weight" ? types.weight
-                             : key == "bias" ? types.bias
-                                             : types.result;
-                slot = type(value, is_layer ? place : "", key);
-            } else if (key == "accumulator") {
-                diagnostics_.add(
-                    Code::configuration_value, where,
-                    "types of accumulators are not supported in this version: sums are "
-                    "exact and as wide as they must be",
-                    "Leave the key out; `result` says how the sum is rounded.");
+            const auto role =
+                std::find_if(std::begin(role_members), std::end(role_members),
+                             [&](const auto& known) { return role_name(known.first) == key; });
+            if (role != std::end(role_members)) {
+                types.*role->second = type(value, is_layer ? place : "", key);
             } else if (key == "rounding") {
                 types.rounding = value.IsScalar() ? parse_rounding(value.Scalar()) : std::nullopt;
                 if (!types.rounding) {
@@ -244,15 +244,13 @@ std::vector<Site> sites_of(const Network& network, const std::vector<Site>& mode
     return out;
 }
 
-constexpr std::pair<Role, std::optional<FixedType> RoleTypes::*> role_members[] = {
-    {Role::weight, &RoleTypes::weight},
-    {Role::bias, &RoleTypes::bias},
-    {Role::result, &RoleTypes::result}};
-
 std::string no_such_role(const Network& network, const std::string& layer, Role role) {
     if (role == Role::result) {
         return "the layer has no result that a type could round: it quantises by itself, or gives "
                "positions";
+    }
+    if (role == Role::accumulator) {
+        return "the layer adds no products with constant weights";
     }
     for (const Node& node : network.nodes()) {
         if (node.where.layer == layer && node.op == &operators::batch_norm_operator) {
@@ -375,6 +373,7 @@ std::vector<TypedSite> resolve(const Network& network, const Configuration& conf
                 };
                 take(types.weight, layer.types.weight);
                 take(types.bias, layer.types.bias);
+                take(types.accumulator, layer.types.accumulator);
                 take(own.result, layer.types.result);
                 take(types.rounding, layer.types.rounding);
                 take(types.overflow, layer.types.overflow);
@@ -388,10 +387,11 @@ std::vector<TypedSite> resolve(const Network& network, const Configuration& conf
                 (site.role == Role::result && own.result)) {
                 continue;
             }
-            const auto& type = site.role == Role::weight ? types.weight
-                               : site.role == Role::bias ? types.bias
-                                                         : types.result;
-            if (type) {
+            const auto member =
+                std::find_if(std::begin(role_members), std::end(role_members),
+                             [&](const auto& known) { return known.first == site.role; })
+                    ->second;
+            if (const auto& type = types.*member) {
                 out.push_back({site, {*type, rounding, overflow}});
             }
         }

@@ -12,6 +12,7 @@
 ///     model:                        # for every layer that says nothing else
 ///       weight: fixed<8,6>          # or {width: 8, frac: 6, signed: true}
 ///       bias: fixed<16,10>
+///       accumulator: fixed<20,12>   # sums are exact without
 ///       result: fixed<12,6>
 ///       rounding: half_even         # default
 ///       overflow: saturate          # default
@@ -22,13 +23,16 @@
 ///       fc1: {result: "fixed<10,4>"}
 ///
 /// A layer's own entry wins over a pattern's, a later pattern over an earlier one, and both over
-/// `model`; each key by itself. `model: result` types the results that typing.h names; an entry of
+/// `model`; each key by itself. An entry's rounding and overflow are those of all its types.
+/// `accumulator` makes the sums of products running sums of that type (operators/accumulation.h).
+/// `model: result` types the results that typing.h names; an entry of
 /// a layer types what leaves that layer.
 namespace gatewright::project {
 
 struct RoleTypes {
     std::optional<FixedType> weight;
     std::optional<FixedType> bias;
+    std::optional<FixedType> accumulator;
     std::optional<FixedType> result;
     std::optional<Rounding> rounding;
     std::optional<Overflow> overflow;

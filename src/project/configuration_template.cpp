@@ -60,6 +60,9 @@ std::string configuration_template(const network::ImportedModel& model) {
         "# width counts the sign. Types of weights and biases below hold the model's own numbers;\n"
         "# those of inputs and results are a guess: `gatewright convert --calibrate` measures "
         "them.\n"
+        "# A layer's sums of products are exact, unless it has an `accumulator`: a type to which "
+        "each\n"
+        "# sum on the way is rounded, in the order of the weights.\n"
         "# rounding: floor, ceil, toward_zero, away, half_up, half_down, half_even, half_away or\n"
         "# half_zero; overflow: wrap, saturate or saturate_symmetric.\n\n",
         quoted(network.name));

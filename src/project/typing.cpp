@@ -5,6 +5,8 @@
 #include <cmath>
 #include <functional>
 #include <map>
+#include <optional>
+#include <set>
 
 #include "operators/layers.h"
 #include "operators/map.h"
@@ -73,6 +75,13 @@ bool moves(const Node& node) {
     return node.op->sources != nullptr;
 }
 
+/// Each element of the result is a function of one element of each input.
+bool is_by_element(const Node& node) {
+    return (node.op == &operators::function_operator && !quantises(node)) ||
+           node.op == &operators::batch_norm_operator || is_sum_or_scale(node) ||
+           node.op == &operators::maximum_operator || node.op == &operators::minimum_operator;
+}
+
 /// What follows from the arena: who uses a value, and what is constant.
 struct Analysis {
     explicit Analysis(const Network& network_) : network(network_) {
@@ -90,10 +99,41 @@ struct Analysis {
             }
             constant[id] = all;
             plain[id] = all && all_plain;
+            find_source(id);
         }
         for (const network::NetworkOutput& output : network.outputs()) {
             is_output[output.value] = true;
         }
+    }
+
+    /// The tensor of whose elements alone those of the node are functions: that of its inputs if
+    /// they have the same one, else its own.
+    void find_source(NodeId id) {
+        const Node& node = network.node(id);
+        std::optional<Value> common;
+        bool same = is_by_element(node) && !constant[id];
+        for (const Value value : node.inputs) {
+            if (constant[value.node] || !same) {
+                continue;
+            }
+            const Value from = value.output == 0 ? source[value.node] : value;
+            same = (!common || *common == from) &&
+                   network.type(from).shape == node.types.front().shape;
+            common = from;
+        }
+        source.push_back(same && common ? *common : Value{id, 0});
+        if (same && is_curved(node)) {
+            has_curve[source[id]] = true;
+        }
+    }
+
+    /// Within one function of a tensor, which has curves and is typed itself.
+    bool is_inside(Value value) const {
+        const Value from = value.output == 0 ? source[value.node] : value;
+        return from != value && has_curve.contains(from) && uses(from).size() > 1 &&
+               !is_output.contains(value) && !uses(value).empty() &&
+               std::all_of(uses(value).begin(), uses(value).end(),
+                           [&](NodeId id) { return source[id] == from; });
     }
 
     const std::vector<NodeId>& uses(Value value) const {
@@ -129,6 +169,9 @@ struct Analysis {
 
     /// The chain that rounds once goes on after the value.
     bool goes_on(Value value) const {
+        if (is_inside(value)) {
+            return true;
+        }
         const Node* node = next(value);
         return node != nullptr &&
                (quantises(*node) || bends(*node) || node->op == &operators::batch_norm_operator ||
@@ -138,6 +181,8 @@ struct Analysis {
     const Network& network;
     std::map<Value, std::vector<NodeId>> users;
     std::map<Value, bool> is_output;
+    std::vector<Value> source;
+    std::map<Value, bool> has_curve;  ///< of a source: a function of it is curved
     std::vector<bool> constant;
     std::vector<bool> plain;  ///< constant, and not quantised by the model
 };
@@ -169,6 +214,8 @@ std::string_view role_name(Role role) {
             return "weight";
         case Role::bias:
             return "bias";
+        case Role::accumulator:
+            return "accumulator";
         case Role::result:
             break;
     }
@@ -209,6 +256,9 @@ std::vector<Site> model_sites(const Network& network) {
                 const bool is_bias = adds || i == 2;
                 sites.push_back({is_bias ? Role::bias : Role::weight, {}, id, i});
             }
+        }
+        if (is_product(node) && analysis.has_constant_operand(node)) {
+            sites.push_back({Role::accumulator, {}, id, 0});
         }
         if (computes(node) && !analysis.goes_on(value) &&
             !(is_curved(node) && analysis.is_last(value))) {
@@ -265,10 +315,64 @@ bool is_bounded(const Network& network, const Site& site) {
            function_of(node) == "minimum";
 }
 
+namespace {
+
+/// The sum that gives a matrix product its bias: it alone uses the product, and adds a constant
+/// with one element for each column. Null if there is none.
+const Node* bias_of(const Analysis& analysis, NodeId product) {
+    const Node& node = analysis.network.node(product);
+    const Value value{product, 0};
+    if (node.op != &operators::matmul_operator || node.inputs.size() != 2 ||
+        !analysis.constant[node.inputs[1].node] || analysis.is_output.contains(value) ||
+        analysis.uses(value).size() != 1) {
+        return nullptr;
+    }
+    const Node& sum = analysis.network.node(analysis.uses(value).front());
+    if (sum.op != &operators::add_operator) {
+        return nullptr;
+    }
+    const Value bias = sum.inputs[sum.inputs[0] == value ? 1 : 0];
+    const Shape& shape = analysis.network.type(bias).shape;
+    const Shape& product_shape = node.types.front().shape;
+    const bool by_column =
+        !shape.empty() && !product_shape.empty() && shape.back() == product_shape.back() &&
+        element_count(shape) == shape.back() && sum.types.front().shape == product_shape &&
+        analysis.network.type(node.inputs[1]).shape.size() > 1;
+    return analysis.constant[bias.node] && by_column ? &sum : nullptr;
+}
+
+/// The same layer with an accumulator.
+network::Attributes with_accumulator(const Node& node, const SiteType& type) {
+    const operators::Accumulation accumulator{type.type, type.rounding, type.overflow};
+    if (node.op == &operators::conv_operator) {
+        operators::ConvFields fields = node.fields<operators::ConvFields>();
+        fields.accumulator = accumulator;
+        return network::Attributes::of(std::move(fields));
+    }
+    return network::Attributes::of(operators::MatmulFields{accumulator});
+}
+
+}  // namespace
+
 network::Network with_types(const Network& network, const std::vector<TypedSite>& types) {
     std::map<Site, SiteType> type_of;
     for (const TypedSite& typed : types) {
         type_of[typed.site] = typed.type;
+    }
+    const Analysis analysis(network);
+    std::map<NodeId, NodeId> product_of;  // of a sum that is the bias of a product
+    for (const TypedSite& typed : types) {
+        const NodeId id = typed.site.node;
+        if (typed.site.role == Role::accumulator &&
+            !type_of.contains({Role::result, {id, 0}, 0, 0})) {
+            if (const Node* sum = bias_of(analysis, id)) {
+                product_of[static_cast<NodeId>(sum - network.nodes().data())] = id;
+            }
+        }
+    }
+    std::set<NodeId> waiting;  // products that are made with their bias
+    for (const auto& [sum, product] : product_of) {
+        waiting.insert(product);
     }
     Network out;
     out.name = network.name;
@@ -293,6 +397,7 @@ network::Network with_types(const Network& network, const std::vector<TypedSite>
                        where);
     };
     std::map<Value, Value> renamed;
+    std::map<NodeId, std::vector<Value>> arguments_of;  // of those products
     for (NodeId id = 0; id < network.nodes().size(); ++id) {
         const Node& node = network.node(id);
         if (node.op == &network::input_operator) {
@@ -303,11 +408,33 @@ network::Network with_types(const Network& network, const std::vector<TypedSite>
         }
         std::vector<Value> inputs;
         for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+            if (waiting.contains(node.inputs[i].node)) {
+                inputs.push_back({});  // the product, which is not made yet
+                continue;
+            }
             Value value = renamed.at(node.inputs[i]);
             value = quantised(value, {Role::weight, {}, id, i}, node.where);
             inputs.push_back(quantised(value, {Role::bias, {}, id, i}, node.where));
         }
-        const Value added = out.add(*node.op, node.attributes, inputs, node.where);
+        if (waiting.contains(id)) {
+            arguments_of[id] = std::move(inputs);
+            continue;
+        }
+        // A sum becomes its product.
+        const auto of_sum = product_of.find(id);
+        const NodeId summed = of_sum == product_of.end() ? id : of_sum->second;
+        const Node& made = network.node(summed);
+        if (summed != id) {
+            const Value product{summed, 0};
+            const Value bias = inputs[node.inputs[0] == product ? 1 : 0];
+            inputs = arguments_of.at(summed);
+            inputs.push_back(bias);
+        }
+        const auto accumulator = type_of.find({Role::accumulator, {}, summed, 0});
+        const network::Attributes attributes = accumulator == type_of.end()
+                                                   ? made.attributes
+                                                   : with_accumulator(made, accumulator->second);
+        const Value added = out.add(*made.op, attributes, inputs, made.where);
         for (std::uint32_t i = 0; i < node.types.size(); ++i) {
             const Value result{added.node, i};
             renamed[{id, i}] = quantised(result, {Role::result, {id, i}, 0, 0}, node.where);

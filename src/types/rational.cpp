@@ -8,9 +8,14 @@ namespace gatewright {
 
 namespace mp = boost::multiprecision;
 
+Rational ratio(const BigInt& numerator, const BigInt& denominator) {
+    return denominator < 0 ? Rational(BigInt(-numerator), BigInt(-denominator))
+                           : Rational(numerator, denominator);
+}
+
 Rational power_of_two(int exponent) {
     const BigInt power = BigInt(1) << static_cast<unsigned>(std::abs(exponent));
-    return exponent >= 0 ? Rational(power) : Rational(BigInt(1), power);
+    return exponent >= 0 ? Rational(power) : ratio(1, power);
 }
 
 Rational to_rational(double value) {
@@ -41,7 +46,7 @@ Rational gcd(const Rational& a, const Rational& b) {
     const BigInt den = mp::lcm(mp::denominator(a), mp::denominator(b));
     const BigInt x = mp::numerator(a) * (den / mp::denominator(a));
     const BigInt y = mp::numerator(b) * (den / mp::denominator(b));
-    return Rational(mp::gcd(x, y), den);
+    return ratio(mp::gcd(x, y), den);
 }
 
 BigInt floor(const Rational& value) {
@@ -140,7 +145,7 @@ std::optional<Rational> parse_rational(std::string_view text) {
     if (!den || *den == 0) {
         return std::nullopt;
     }
-    return Rational(*num, *den);
+    return ratio(*num, *den);
 }
 
 }  // namespace gatewright

@@ -11,8 +11,12 @@
 namespace gatewright {
 
 using BigInt = boost::multiprecision::cpp_int;
-/// Divide where the denominator may be negative: the constructor of two arguments then throws.
+/// Quotients come from `ratio`: what the constructor of two arguments makes of a negative
+/// denominator depends on Boost's version and on the compiler.
 using Rational = boost::multiprecision::cpp_rational;
+
+/// numerator / denominator, of any signs; the denominator is not 0.
+Rational ratio(const BigInt& numerator, const BigInt& denominator);
 
 /// The exact value of a finite double.
 Rational to_rational(double value);

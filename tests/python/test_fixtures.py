@@ -31,17 +31,7 @@ def check(case, outputs, expected, bounds):
             assert np.abs(y.astype(np.float64) - reference).max() <= bound
 
 
-# Refused, not wrong: an activation in two layers that no pass takes together yet.
-REFUSED = {"function_silu": "x * Sigmoid(x) as two layers is refused (GW0302)"}
-
-
-def marked(case):
-    reason = REFUSED.get(case["name"])
-    xfail = pytest.mark.xfail(raises=gatewright.Error, strict=True, reason=reason)
-    return pytest.param(case, id=case["name"], marks=[xfail] if reason else [])
-
-
-@pytest.mark.parametrize("case", [marked(case) for case in CASES])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_fixture(case, tmp_path):
     stored = np.load(FIXTURES / f"{case['name']}.npz")
     inputs = dict(zip(case["inputs"], arrays(stored, "x", case["inputs"]), strict=True))

@@ -144,7 +144,8 @@ void conv(Call& call) {
     }
     const Shape extents(x.sample_shape().begin() + 1, x.sample_shape().end());
     const Spatial s = spatial_attributes(call, kernel, extents);
-    const ConvFields fields{s.strides, s.dilations, s.before, s.after, call.integer("group", 1)};
+    const ConvFields fields{s.strides, s.dilations, s.before, s.after, call.integer("group", 1),
+                            {}};
     std::vector<Operand> operands = {x, call.operand(1)};
     if (call.has(2)) {
         operands.push_back(call.operand(2));

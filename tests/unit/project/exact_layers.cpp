@@ -220,18 +220,39 @@ Numbers batch_norm(const Node& node, const std::vector<const Numbers*>& in) {
     return y;
 }
 
-/// x[..., K] * w[K, N].
-Numbers matmul(const Shape& shape, const Numbers& x, const Numbers& w) {
+/// What an accumulator keeps of a sum.
+Number kept(const Number& sum, const operators::Accumulation& accumulator) {
+    const FixedType& t = accumulator.type;
+    if (t.width == 0) {
+        return sum;
+    }
+    const BigInt levels = BigInt(1) << static_cast<unsigned>(t.width);
+    const BigInt high = (t.is_signed ? BigInt(levels / 2) : levels) - 1;
+    BigInt low = t.is_signed ? BigInt(-levels / 2) : BigInt(0);
+    if (t.is_signed && accumulator.overflow == Overflow::saturate_symmetric) {
+        low = -high;
+    }
+    return quantised(sum, power_of_two(-t.frac), 0, low, high, accumulator.rounding,
+                     accumulator.overflow);
+}
+
+/// x[..., K] * w[K, N] and a bias[N].
+Numbers matmul(const Node& node, const Numbers& x, const Numbers& w, const Numbers* bias) {
+    const Shape& shape = node.types[0].shape;
+    const auto& accumulator = node.fields<operators::MatmulFields>().accumulator;
     Numbers y{shape, {}};
     const std::int64_t k = x.shape.back();
     const std::int64_t n = shape.back();
     for (std::int64_t e = 0; e < element_count(shape); ++e) {
         Number total{0};
+        if (bias != nullptr) {
+            total = bias->values[static_cast<std::size_t>(e % n)];
+        }
+        total = kept(total, accumulator);
         for (std::int64_t i = 0; i < k; ++i) {
-            total = sum(total,
-                        product(x.values[static_cast<std::size_t>(e / n * k + i)],
-                                w.values[static_cast<std::size_t>(i * n + e % n)]),
-                        1);
+            const Number next = product(x.values[static_cast<std::size_t>(e / n * k + i)],
+                                        w.values[static_cast<std::size_t>(i * n + e % n)]);
+            total = kept(sum(total, next, 1), accumulator);
         }
         y.values.push_back(total);
     }
@@ -248,6 +269,7 @@ Numbers convolution(const Node& node, const std::vector<const Numbers*>& in) {
     for (std::int64_t e = 0; e < element_count(y.shape); ++e) {
         const Shape p = at(e, y.shape);
         Number total = in.size() > 2 ? in[2]->values[static_cast<std::size_t>(p[0])] : Number{0};
+        total = kept(total, f.accumulator);
         for (std::int64_t i = 0; i < element_count(w.shape) / w.shape[0]; ++i) {
             const Shape k = at(i, {w.shape[1], w.shape[2], w.shape[3]});
             const Shape from = {p[0] / per_group * w.shape[1] + k[0],
@@ -260,6 +282,7 @@ Numbers convolution(const Node& node, const std::vector<const Numbers*>& in) {
                     total,
                     product(x.values[static_cast<std::size_t>(number_of(from, x.shape))], weight),
                     1);
+                total = kept(total, f.accumulator);
             }
         }
         y.values.push_back(total);
@@ -402,7 +425,7 @@ std::vector<Numbers> layer(const Node& node, const std::vector<const Numbers*>& 
         return {batch_norm(node, in)};
     }
     if (node.op == &ops::matmul_operator) {
-        return {matmul(node.types[0].shape, x, *in[1])};
+        return {matmul(node, x, *in[1], in.size() > 2 ? in[2] : nullptr)};
     }
     if (node.op == &ops::conv_operator) {
         return {convolution(node, in)};

@@ -96,6 +96,21 @@ class Maker {
                    {});
     }
 
+    /// Mostly exact sums, else an accumulator that rounds, overflows, both or neither.
+    ops::Accumulation accumulation() {
+        if (!random_.one_in(4)) {
+            return {};
+        }
+        const bool is_signed = !random_.one_in(4);
+        return {
+            {is_signed, static_cast<int>(random_.in(2, 14)), static_cast<int>(random_.in(-1, 7))},
+            random_.of({Rounding::floor, Rounding::ceil, Rounding::toward_zero, Rounding::away,
+                        Rounding::half_up, Rounding::half_down, Rounding::half_even,
+                        Rounding::half_away, Rounding::half_zero}),
+            random_.of({Overflow::wrap, Overflow::wrap, Overflow::saturate,
+                        Overflow::saturate_symmetric})};
+    }
+
     template <class F>
     Tensor tensor(Shape shape, F value) {
         Tensor out{std::move(shape), {}};
@@ -196,7 +211,13 @@ class Maker {
                     w = add(ops::multiply_operator, Attributes(),
                             {w, constant_of({n}, [&] { return scale(); })});
                 }
-                Value y = add(ops::matmul_operator, Attributes(), {x.value, w});
+                std::vector<Value> inputs = {x.value, w};
+                const ops::Accumulation sums = accumulation();
+                if (!sums.is_exact() && random_.one_in(2)) {
+                    inputs.push_back(small_constant({n}, 20, random_.of({0.25, 0.0625, 1.0 / 3})));
+                }
+                Value y =
+                    add(ops::matmul_operator, Attributes::of(ops::MatmulFields{sums}), inputs);
                 if (random_.one_in(2)) {
                     y = add(ops::add_operator, Attributes(),
                             {y, small_constant({n}, 20, random_.of({0.25, 0.0625, 1.0 / 3}))});
@@ -265,6 +286,32 @@ class Maker {
                 if (random_.one_in(4)) {
                     y = add(ops::multiply_operator, Attributes(),
                             {y, constant({}, {random_.of({-3.0, 0.3, 8.0})})});
+                }
+                keep(quantised({y, x.shape, 40}));
+                break;
+            }
+            case Kind::gate: {
+                // Functions of one tensor that meet again: x sigmoid(x) and the like.
+                Value f =
+                    function(random_.of({"sigmoid", "tanh", "softplus", "softsign"}), {x.value});
+                if (random_.one_in(2)) {
+                    f = add(ops::add_operator, Attributes(), {f, constant({}, {1})});
+                }
+                Value g = x.value;
+                if (random_.one_in(2)) {
+                    g = function(random_.of({"absolute", "square", "tanh"}), {g});
+                }
+                if (random_.one_in(2)) {
+                    g = add(ops::multiply_operator, Attributes(),
+                            {g, constant({}, {random_.of({-0.5, 0.3, 2.0})})});
+                }
+                const Operator& op = *random_.of({&ops::add_operator, &ops::subtract_operator,
+                                                  &ops::multiply_operator, &ops::maximum_operator,
+                                                  &ops::minimum_operator});
+                const bool swapped = random_.one_in(2);
+                Value y = add(op, Attributes(), {swapped ? g : f, swapped ? f : g});
+                if (random_.one_in(3)) {
+                    y = add(ops::subtract_operator, Attributes(), {x.value, y});
                 }
                 keep(quantised({y, x.shape, 40}));
                 break;
@@ -390,6 +437,7 @@ class Maker {
                 const Shape shape = {channels, x.shape[0] / f.groups,
                                      random_.in(1, std::min<std::int64_t>(2, x.shape[1])),
                                      random_.in(1, std::min<std::int64_t>(3, x.shape[2]))};
+                f.accumulator = accumulation();
                 std::vector<Value> inputs = {x.value, small_constant(shape, 3, 0.25)};
                 if (random_.one_in(2)) {
                     inputs.push_back(small_constant({channels}, 9, 0.125));

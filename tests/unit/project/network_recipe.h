@@ -27,8 +27,9 @@ enum class Kind : std::uint8_t {
     top_k,
     convolution,
     pool,
+    gate,
 };
-inline constexpr int kinds = 16;
+inline constexpr int kinds = 17;
 
 /// A layer that does not fit the tensor it is given is left out. `from` chooses among the latest
 /// tensors, `seed` everything else.

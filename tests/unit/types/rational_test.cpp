@@ -24,6 +24,24 @@ std::uint64_t pattern(double value) {
 
 }  // namespace
 
+TEST_CASE("quotients of any signs are in lowest terms with a positive denominator") {
+    for (int n = -12; n <= 12; ++n) {
+        for (int d = -12; d <= 12; ++d) {
+            if (d == 0) {
+                continue;
+            }
+            const Rational q = ratio(n, d);
+            CHECK(q * d == n);
+            CHECK(boost::multiprecision::denominator(q) > 0);
+            CHECK(boost::multiprecision::gcd(boost::multiprecision::numerator(q),
+                                             boost::multiprecision::denominator(q)) == 1);
+        }
+    }
+    const BigInt large = BigInt(1) << 200;
+    CHECK(ratio(large, -large) == -1);
+    CHECK(ratio(-1, -large) == power_of_two(-200));
+}
+
 TEST_CASE("doubles become exact rationals and come back bit for bit") {
     CHECK(to_rational(0.0) == 0);
     CHECK(to_rational(0.1) == Rational(BigInt("3602879701896397"), BigInt("36028797018963968")));
