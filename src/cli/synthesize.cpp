@@ -14,6 +14,9 @@ void add_synthesize(CLI::App& program) {
     command->add_option("--target", o->target,
                         "device family; by default the design's own, else ecp5");
     command->add_flag("--place-and-route", o->place_and_route, "run nextpnr too");
+    command->add_flag("!--no-layers", o->by_layer,
+                      "leave out the figures of each layer, for which it is synthesised by itself: "
+                      "takes half the time");
     command->add_option("--timeout", o->timeout_seconds, "seconds for each tool; 0: none");
     command->callback([o, folder] {
         o->folder = *folder;

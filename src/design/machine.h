@@ -75,6 +75,17 @@ struct Pipeline {
 /// Everything in one stage: combinational from inputs to outputs.
 Pipeline combinational(const bits::Function& function);
 
+/// Where the nodes of one origin (a layer) lie in a pipeline.
+struct OriginTiming {
+    std::int32_t first = 0;          ///< register levels before its first operation
+    std::int32_t last = -1;          ///< and before its last; -1: it has no operation
+    std::int64_t register_bits = 0;  ///< that hold its results, summed over all levels
+};
+
+/// [origin]
+std::vector<OriginTiming> timing_by_origin(const bits::Function& function,
+                                           const Pipeline& pipeline);
+
 /// Data bits that cross a register level, summed over all levels.
 std::int64_t register_bits(const bits::Function& function, const Pipeline& pipeline);
 

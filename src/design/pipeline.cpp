@@ -61,20 +61,36 @@ Pipeline combinational(const bits::Function& function) {
     return pipeline;
 }
 
-std::int64_t register_bits(const bits::Function& function, const Pipeline& pipeline) {
+std::vector<OriginTiming> timing_by_origin(const bits::Function& function,
+                                           const Pipeline& pipeline) {
     const std::int32_t before = pipeline.register_inputs ? 1 : 0;
-    std::vector<std::int32_t> stage(pipeline.stage);
-    for (NodeId id = 0; id < stage.size(); ++id) {
+    std::vector<std::int32_t> level(pipeline.stage);
+    for (NodeId id = 0; id < level.size(); ++id) {
         const Op op = function.nodes[id].op;
-        stage[id] = op == Op::input || op == Op::constant ? 0 : stage[id] + before;
+        level[id] = op == Op::input || op == Op::constant ? 0 : level[id] + before;
     }
     const auto latency = static_cast<std::int32_t>(pipeline.latency());
-    const std::vector<std::int32_t> use = last_uses(function, stage, latency);
-    std::int64_t total = 0;
-    for (NodeId id = 0; id < stage.size(); ++id) {
-        if (function.nodes[id].op != Op::constant && !is_transparent(function, id)) {
-            total += static_cast<std::int64_t>(use[id] - stage[id]) * function.nodes[id].type.width;
+    const std::vector<std::int32_t> use = last_uses(function, level, latency);
+    std::vector<OriginTiming> out(function.origins.size());
+    for (NodeId id = 0; id < level.size(); ++id) {
+        const Node& node = function.nodes[id];
+        if (node.op == Op::constant || is_transparent(function, id)) {
+            continue;
         }
+        OriginTiming& timing = out[node.origin];
+        timing.register_bits += static_cast<std::int64_t>(use[id] - level[id]) * node.type.width;
+        if (node.op != Op::input) {
+            timing.first = timing.last < 0 ? level[id] : std::min(timing.first, level[id]);
+            timing.last = std::max(timing.last, level[id]);
+        }
+    }
+    return out;
+}
+
+std::int64_t register_bits(const bits::Function& function, const Pipeline& pipeline) {
+    std::int64_t total = 0;
+    for (const OriginTiming& timing : timing_by_origin(function, pipeline)) {
+        total += timing.register_bits;
     }
     return total;
 }

@@ -180,6 +180,9 @@ SynthesisResult synthesize(const SynthesisJob& job) {
     result.netlist_json = job.folder / "netlist.json";
     result.netlist_verilog = job.folder / "netlist.v";
 
+    if (!job.simulated) {
+        return result;
+    }
     run_script(yosys, job, "netlist_simulation", simulation_script(job, family),
                "put simulation models into the netlist", result.cpu_seconds);
     result.simulation_verilog = job.folder / "netlist_simulation.v";

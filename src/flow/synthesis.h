@@ -18,6 +18,7 @@ struct SynthesisJob {
     bool flatten = true;                         ///< false: figures for each module as well
     bool dsp = true;                             ///< may use multiplier cells
     bool bram = true;                            ///< may use block memories
+    bool simulated = true;                       ///< writes the netlist for simulation too
     double timeout_seconds = 0;                  ///< 0: none
 };
 

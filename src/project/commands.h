@@ -70,6 +70,7 @@ struct SynthesizeOptions {
     std::filesystem::path folder;
     std::string target;  ///< empty: the design's own, or ecp5 if that is generic
     bool place_and_route = false;
+    bool by_layer = true;  ///< synthesises each layer by itself as well, for the report
     double timeout_seconds = 0;
 };
 /// Writes reports/synthesis.json and reports/place_and_route.json; returns both in one object.

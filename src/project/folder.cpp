@@ -120,6 +120,7 @@ backends::EmittedFiles emit(const Translation& translation) {
 }
 
 ordered_json to_json(const Translation& t) {
+    const bits::Function& body = t.parallel.design.processes.front().body;
     ordered_json out;
     out["format"] = format_name;
     out["name"] = t.model.network.name;
@@ -133,7 +134,8 @@ ordered_json to_json(const Translation& t) {
     out["settings"] = settings;
     out["timing"] = {{"latency_cycles", t.interface.latency},
                      {"initiation_interval", t.interface.interval},
-                     {"estimated_critical_path_ns", t.critical_path_ns}};
+                     {"estimated_critical_path_ns", t.critical_path_ns},
+                     {"register_bits", design::register_bits(body, t.pipeline)}};
     ordered_json ports;
     const auto add_ports = [&](const char* key, const auto& interface_ports,
                                const auto& design_ports) {
@@ -150,9 +152,15 @@ ordered_json to_json(const Translation& t) {
     add_ports("outputs", t.interface.outputs, t.parallel.design.outputs);
     out["module"] = t.interface.module;
     out["ports"] = ports;
+    const auto timings = design::timing_by_origin(body, t.pipeline);
     ordered_json layers = ordered_json::array();
     for (const schedule::LayerFigures& layer : t.parallel.layers) {
+        const auto origin = std::find(body.origins.begin(), body.origins.end(), layer.layer);
+        const auto& timing = timings[static_cast<std::size_t>(origin - body.origins.begin())];
         layers.push_back({{"layer", layer.layer},
+                          {"latency_cycles", timing.last - timing.first},
+                          {"initiation_interval", t.interface.interval},
+                          {"register_bits", timing.register_bits},
                           {"operations", layer.operations},
                           {"adders", layer.adders},
                           {"multipliers", layer.multipliers},

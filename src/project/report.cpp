@@ -43,6 +43,48 @@ std::string escaped(const std::string& text) {
     return out;
 }
 
+constexpr auto cell_kinds = {"lut", "ff", "carry", "dsp", "bram"};
+
+/// What synthesis counted for a layer, if it did.
+void add_cells(ordered_json& layer, const ordered_json& synthesis) {
+    if (!synthesis.is_object() || !synthesis.contains("layers")) {
+        return;
+    }
+    ordered_json cells;
+    for (const auto& row : synthesis.at("layers")) {
+        if (row.at("layer") == layer.at("layer")) {
+            cells = row.at("cells");
+        }
+    }
+    for (const char* kind : cell_kinds) {
+        layer[kind] = cells.is_null() ? ordered_json(0) : cells.at(kind);
+    }
+}
+
+/// The columns of the table of layers: those that all rows have.
+std::vector<std::string> layer_columns(const ordered_json& layers) {
+    std::vector<std::string> out;
+    for (const char* name :
+         {"operations", "adders", "multipliers", "comparisons", "tables", "latency_cycles",
+          "register_bits", "lut", "ff", "carry", "dsp", "bram"}) {
+        if (!layers.empty() && layers.front().contains(name)) {
+            out.emplace_back(name);
+        }
+    }
+    return out;
+}
+
+/// "latency cycles", "LUT"
+std::string heading(std::string name) {
+    if (std::find(cell_kinds.begin(), cell_kinds.end(), std::string_view(name)) !=
+        cell_kinds.end()) {
+        std::transform(name.begin(), name.end(), name.begin(),
+                       [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+    }
+    std::replace(name.begin(), name.end(), '_', ' ');
+    return name;
+}
+
 /// The rows of a report, for text and page alike: name and value.
 std::vector<std::pair<std::string, std::string>> summary(const ordered_json& r) {
     std::vector<std::pair<std::string, std::string>> rows;
@@ -63,11 +105,7 @@ std::vector<std::pair<std::string, std::string>> summary(const ordered_json& r) 
         fmt::format("{:.2f} ns", timing.at("estimated_critical_path_ns").get<double>()));
     const auto& total = r.at("total");
     for (const char* key : {"operations", "adders", "multipliers", "tables", "register_bits"}) {
-        if (total.contains(key)) {
-            std::string name = key;
-            std::replace(name.begin(), name.end(), '_', ' ');
-            rows.emplace_back(name, total.at(key).dump());
-        }
+        rows.emplace_back(heading(key), total.at(key).dump());
     }
     if (r.contains("calibration")) {
         const auto& c = r.at("calibration");
@@ -86,11 +124,8 @@ std::vector<std::pair<std::string, std::string>> summary(const ordered_json& r) 
         const std::string stage =
             fmt::format("{} {}, {}", s.at("tool").get<std::string>(),
                         s.at("version").get<std::string>(), s.at("family").get<std::string>());
-        for (const char* key : {"lut", "ff", "carry", "dsp", "bram"}) {
-            std::string name = key;
-            std::transform(name.begin(), name.end(), name.begin(),
-                           [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
-            rows.emplace_back(fmt::format("{} ({})", name, stage), t.at(key).dump());
+        for (const char* key : cell_kinds) {
+            rows.emplace_back(fmt::format("{} ({})", heading(key), stage), t.at(key).dump());
         }
     }
     if (!r.at("place_and_route").is_null()) {
@@ -137,17 +172,19 @@ ordered_json report(const fs::path& folder) {
             value = value.get<std::int64_t>() + layer.at(key).get<std::int64_t>();
         }
     }
-    if (out.at("timing").contains("register_bits")) {
-        total["register_bits"] = out.at("timing").at("register_bits");
-    }
+    total["register_bits"] = out.at("timing").at("register_bits");
     out["total"] = total;
-    if (!design.settings.clock_period_ns) {
-        out["timing"]["latency_ns"] = nullptr;
-    } else {
-        out["timing"]["latency_ns"] =
-            *design.settings.clock_period_ns * out.at("timing").at("latency_cycles").get<double>();
-    }
+    const auto nanoseconds = [&](const ordered_json& cycles) {
+        return design.settings.clock_period_ns
+                   ? ordered_json(*design.settings.clock_period_ns * cycles.get<double>())
+                   : ordered_json();
+    };
+    out["timing"]["latency_ns"] = nanoseconds(out.at("timing").at("latency_cycles"));
     out["synthesis"] = read_json(folder / "reports" / "synthesis.json");
+    for (auto& layer : out.at("layers")) {
+        layer["latency_ns"] = nanoseconds(layer.at("latency_cycles"));
+        add_cells(layer, out.at("synthesis"));
+    }
     out["place_and_route"] = read_json(folder / "reports" / "place_and_route.json");
     ordered_json certificate = read_json(folder / "certificate.json");
     if (certificate.is_object()) {
@@ -167,13 +204,23 @@ std::string report_text(const ordered_json& r) {
     for (const auto& [name, value] : rows) {
         out += fmt::format("  {:<{}}  {}\n", name, width, value);
     }
-    out += fmt::format("\n  {:<24} {:>10} {:>8} {:>11} {:>7}\n", "layer", "operations", "adders",
-                       "comparisons", "tables");
-    for (const auto& layer : r.at("layers")) {
-        out += fmt::format(
-            "  {:<24} {:>10} {:>8} {:>11} {:>7}\n", layer.at("layer").get<std::string>(),
-            layer.at("operations").get<std::int64_t>(), layer.at("adders").get<std::int64_t>(),
-            layer.at("comparisons").get<std::int64_t>(), layer.at("tables").get<std::int64_t>());
+    const auto& layers = r.at("layers");
+    const std::vector<std::string> columns = layer_columns(layers);
+    std::size_t first = std::string_view("layer").size();
+    for (const auto& layer : layers) {
+        first = std::max(first, layer.at("layer").get<std::string>().size());
+    }
+    out += fmt::format("\n  {:<{}}", "layer", first);
+    for (const std::string& column : columns) {
+        out += "  " + heading(column);
+    }
+    out += '\n';
+    for (const auto& layer : layers) {
+        out += fmt::format("  {:<{}}", layer.at("layer").get<std::string>(), first);
+        for (const std::string& column : columns) {
+            out += fmt::format("  {:>{}}", layer.at(column).get<std::int64_t>(), column.size());
+        }
+        out += '\n';
     }
     return out;
 }
@@ -213,13 +260,16 @@ std::string report_html(const ordered_json& r) {
             226 + 500.0 * static_cast<double>(operations) / static_cast<double>(most), operations);
         ++row;
     }
-    out +=
-        "</svg>\n<table>\n<tr><th>layer</th><th>operations</th><th>adders</th>"
-        "<th>multipliers</th><th>comparisons</th><th>tables</th></tr>\n";
+    const std::vector<std::string> columns = layer_columns(r.at("layers"));
+    out += "</svg>\n<table>\n<tr><th>layer</th>";
+    for (const std::string& column : columns) {
+        out += fmt::format("<th>{}</th>", heading(column));
+    }
+    out += "</tr>\n";
     for (const auto& layer : r.at("layers")) {
         out += fmt::format("<tr><td>{}</td>", escaped(layer.at("layer").get<std::string>()));
-        for (const char* key : {"operations", "adders", "multipliers", "comparisons", "tables"}) {
-            out += fmt::format("<td class=\"n\">{}</td>", layer.at(key).get<std::int64_t>());
+        for (const std::string& column : columns) {
+            out += fmt::format("<td class=\"n\">{}</td>", layer.at(column).get<std::int64_t>());
         }
         out += "</tr>\n";
     }

@@ -3,6 +3,7 @@
 #include "flow/place_and_route.h"
 #include "flow/synthesis.h"
 #include "project/commands.h"
+#include "project/layer_cells.h"
 
 namespace gatewright::project {
 
@@ -23,6 +24,11 @@ ordered_json synthesize(const SynthesizeOptions& options) {
     const flow::SynthesisResult result = flow::synthesize(job);
     ordered_json out;
     out["synthesis"] = flow::to_json(result);
+    if (options.by_layer) {
+        job.folder = options.folder / "reports" / "synthesis_by_layer";
+        out["synthesis"]["layers"] =
+            cells_by_layer(translate(design.model, design.settings), result, job);
+    }
     write_text(options.folder / "reports" / "synthesis.json", out["synthesis"].dump(1) + "\n");
     if (options.place_and_route) {
         flow::PlaceAndRouteJob pnr;

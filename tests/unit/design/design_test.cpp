@@ -2,6 +2,7 @@
 
 #include "bits/builder.h"
 #include "design/design.h"
+#include "design/layer_functions.h"
 #include "design/machine.h"
 #include "design/rates.h"
 
@@ -185,4 +186,40 @@ TEST_CASE("latency and interval follow from the control") {
     CHECK(queue.latency == 7);
     CHECK(queue.interval == 4);
     CHECK(queue.most_words == std::vector<std::int64_t>{0, 1, 0});
+}
+
+TEST_CASE("the layers of a function, by themselves, compute the whole") {
+    bits::Builder b("whole");
+    const bits::Type s8{true, 8};
+    const bits::NodeId x = b.input("x", s8);
+    const bits::NodeId y = b.input("y", s8);
+    b.set_origin("first");
+    const bits::NodeId sum = b.add(x, y, {true, 9});
+    const bits::NodeId square = b.mul(sum, sum, {true, 18});
+    b.set_origin("second");
+    const int table = b.table("t", {false, 3}, {1, 2, 3, 4});
+    const bits::NodeId low = b.read(table, b.cast(sum, {false, 2}), {false, 3});
+    const bits::NodeId end =
+        b.sub(square, b.mul(low, b.constant(Int128{1} << 70), {true, 80}), {true, 90});
+    b.output("end", end);
+    b.output("sum", sum);
+    const bits::Function whole = b.take();
+    const std::vector<bits::Function> layers = layer_functions(whole);
+    REQUIRE(layers.size() == 2);
+    CHECK(layers[0].name == "first");
+    CHECK(layers[1].name == "second");
+    for (const bits::Function& layer : layers) {
+        CHECK(bits::verify(layer) == std::vector<std::string>());
+    }
+    REQUIRE(layers[0].inputs.size() == 2);
+    REQUIRE(layers[0].outputs.size() == 2);
+    REQUIRE(layers[1].inputs.size() == 2);
+    REQUIRE(layers[1].outputs.size() == 1);
+    for (const int a : {-128, -3, 0, 5, 127}) {
+        const auto expected = bits::evaluate(whole, {a, 77});
+        // The second layer takes the sum first, then the square; the first gives them so.
+        const auto between = bits::evaluate(layers[0], {a, 77});
+        CHECK((bits::evaluate(layers[1], between).front() == expected[0]));
+        CHECK((between[0] == expected[1]));
+    }
 }
