@@ -15,8 +15,8 @@ Range signed_range(int bits) {
     return range_of({true, static_cast<std::uint8_t>(bits)});
 }
 
-/// The exact range of an operation's result before its reduction; false where it might need more
-/// than 128 bits. Operands: a, b, c.
+}  // namespace
+
 bool exact_range(Op op, std::int64_t immediate, const Range& a, const Range& b, const Range& c,
                  Range& result) {
     switch (op) {
@@ -84,8 +84,6 @@ bool exact_range(Op op, std::int64_t immediate, const Range& a, const Range& b, 
     }
     return false;
 }
-
-}  // namespace
 
 int signed_bits(const Range& r) {
     return std::max(bit_length(static_cast<UInt128>(r.low < 0 ? ~r.low : r.low)),

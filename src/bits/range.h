@@ -16,6 +16,11 @@ struct Range {
     bool reduced = false;
 };
 
+/// The exact range of the result of an operation on values of these ranges, before its reduction;
+/// false where it might need more than 128 bits, and for input, constant and read.
+bool exact_range(Op op, std::int64_t immediate, const Range& a, const Range& b, const Range& c,
+                 Range& result);
+
 /// The range of each node.
 std::vector<Range> find_ranges(const Function& function);
 

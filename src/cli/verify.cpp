@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "cli/commands.h"
+#include "project/certificate.h"
 #include "project/commands.h"
 
 namespace gatewright::cli {
@@ -12,7 +13,7 @@ void add_verify(CLI::App& program) {
     auto folder = std::make_shared<std::string>();
     auto as_json = std::make_shared<bool>(false);
     command->add_option("DIR", *folder, "the design folder")->required();
-    command->add_option("--samples", o->samples, "random inputs, corners included")
+    command->add_option("--samples", o->samples, "random inputs, to which corners are added")
         ->capture_default_str()
         ->check(CLI::Range(std::int64_t{1}, std::int64_t{100000000}));
     command->add_option("--seed", o->seed, "of the random inputs and gaps")->capture_default_str();
@@ -25,25 +26,7 @@ void add_verify(CLI::App& program) {
         if (*as_json) {
             fmt::print("{}\n", certificate.dump(1));
         } else {
-            const auto& graphs = certificate.at("adder_graphs");
-            fmt::print("files as derived from design.json: {}\n",
-                       certificate.at("files_as_derived").get<bool>() ? "yes" : "NO");
-            fmt::print("adder graphs proven: {} of {}\n",
-                       graphs.at("count").get<std::int64_t>() -
-                           graphs.at("not_proven").get<std::int64_t>(),
-                       graphs.at("count").get<std::int64_t>());
-            fmt::print("table entries checked: {}, wrong: {}\n",
-                       certificate.at("tables").at("entries_checked").get<std::int64_t>(),
-                       certificate.at("tables").at("wrong").get<std::int64_t>());
-            for (const auto& c : certificate.at("comparisons")) {
-                fmt::print("{}: {}\n", c.at("level").get<std::string>(),
-                           c.contains("skipped")
-                               ? "skipped, " + c.at("skipped").get<std::string>()
-                               : fmt::format("{} mismatches in {} samples",
-                                             c.at("mismatches").get<std::int64_t>(),
-                                             c.at("samples").get<std::int64_t>()));
-            }
-            fmt::print("verdict: {}\n", certificate.at("verdict").get<std::string>());
+            fmt::print("{}", project::certificate_text(certificate));
         }
         exit_status = certificate.at("verdict") == "equal" ? success : failed;
     });

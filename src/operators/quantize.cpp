@@ -128,6 +128,17 @@ Forms find_forms(const StepFunction& f) {
     return forms;
 }
 
+/// Whether the quantiser of `f` may wrap: its chain, seen at both ends if it never turns, leaves
+/// the levels.
+bool may_wrap(const StepFunction& f) {
+    Step clipped = *f.quantiser;
+    clipped.overflow = Overflow::saturate;
+    StepFunction clipping = f;
+    clipping.quantiser = &clipped;
+    return clipping.direction() == 0 || f.at(f.domain.low) != clipping.at(f.domain.low) ||
+           f.at(f.domain.high) != clipping.at(f.domain.high);
+}
+
 bool same_rounding(const std::vector<Forms>& forms) {
     return std::all_of(forms.begin(), forms.end(), [&](const Forms& f) {
         return f.affine && f.affine->rounding == forms.front().affine->rounding &&
@@ -228,6 +239,21 @@ RealTensor Lowering::quantize(const RealTensor& x, const Step& quantiser) {
         return quantize(computed(x, joins), quantiser);
     }
     const Groups groups = group_elements(count, *type.fixed, x.steps, quantiser);
+    // A quantiser that never wraps is as good as one that saturates, and has more forms. One that
+    // does is kept apart from bounds before it, so that what overflows can be seen.
+    bool wraps = quantiser.overflow == Overflow::wrap;
+    if (wraps) {
+        wraps = std::any_of(groups.first.begin(), groups.first.end(), [&](std::int64_t e) {
+            const Format& format = type.fixed->at(e);
+            return may_wrap(
+                {format.range, power_of_two(-format.type.frac), x.steps, &quantiser, e});
+        });
+        if (!wraps) {
+            Step clipped = quantiser;
+            clipped.overflow = Overflow::saturate;
+            return quantize(x, clipped);
+        }
+    }
     std::vector<Forms> forms;
     bool all_affine = true;
     bool all_thresholds = true;
@@ -262,8 +288,9 @@ RealTensor Lowering::quantize(const RealTensor& x, const Step& quantiser) {
         bool piecewise = true;
         for (std::size_t i = 0; i < x.steps.size() && piecewise; ++i) {
             const Step& s = x.steps[i];
-            const bool bends = is(s, "leaky") || is(s, "absolute");
-            piecewise = bends || is(s, "affine") || is(s, "maximum") || is(s, "minimum");
+            const bool bounds = is(s, "maximum") || is(s, "minimum");
+            const bool bends = is(s, "leaky") || is(s, "absolute") || (wraps && bounds);
+            piecewise = bends || bounds || is(s, "affine");
             bent = bends && piecewise ? i + 1 : bent;
         }
         if (bent > 0) {
@@ -308,7 +335,8 @@ RealTensor Lowering::quantize(const RealTensor& x, const Step& quantiser) {
         },
         quantiser.parameters[0]);
 
-    const bool use_words = all_words && (!all_affine || word_cost < affine_cost) &&
+    const bool use_words = all_words && !(wraps && all_affine) &&
+                           (!all_affine || word_cost < affine_cost) &&
                            (!all_thresholds || word_cost < threshold_cost);
     const bool use_affine =
         all_affine && !use_words && (!all_thresholds || affine_cost <= threshold_cost);

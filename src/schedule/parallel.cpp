@@ -36,7 +36,9 @@ class Unroller {
         }
         process.name = network_.name;
         process.inputs = std::move(inputs_);
+        const std::vector<bits::NodeId> numbers = numbers_after_take(process);
         process.body = bits_.take();
+        note_results(numbers);
         process.control = control_of(process);
         out_.layers = figures_by_layer(process.body);
         assemble(std::move(process));
@@ -182,6 +184,49 @@ class Unroller {
             outputs.push_back(output.negate ? builder_.neg(y) : y);
         }
         return outputs;
+    }
+
+    static constexpr bits::NodeId no_wire = ~bits::NodeId{0};
+
+    /// What bits::Builder::take makes of the numbers of nodes: those that an output needs, and
+    /// inputs, keep their order.
+    std::vector<bits::NodeId> numbers_after_take(const design::Process& process) const {
+        std::vector<char> live(bits_.size(), 0);
+        for (std::size_t o = 0; o < process.outputs.size(); ++o) {
+            for (const Fixed& value : values_.at(network_.outputs()[o].value)) {
+                live[value.bits] = 1;
+            }
+        }
+        for (std::size_t i = live.size(); i-- > 0;) {
+            const bits::Node& node = bits_.node(static_cast<bits::NodeId>(i));
+            live[i] = live[i] != 0 || node.op == bits::Op::input ? 1 : 0;
+            for (int k = 0; live[i] != 0 && k < bits::info(node.op).operands; ++k) {
+                live[node.operand[k]] = 1;
+            }
+        }
+        bits::NodeId count = 0;
+        std::vector<bits::NodeId> numbers(live.size(), no_wire);
+        for (std::size_t i = 0; i < live.size(); ++i) {
+            if (live[i] != 0) {
+                numbers[i] = count++;
+            }
+        }
+        return numbers;
+    }
+
+    void note_results(const std::vector<bits::NodeId>& numbers) {
+        for (NodeId id = 0; id < network_.nodes().size(); ++id) {
+            const network::Node& node = network_.node(id);
+            for (std::uint32_t i = 0; i < node.types.size() && node.op->sources == nullptr; ++i) {
+                const std::vector<Fixed>& values = values_.at({id, i});
+                for (std::size_t e = 0; e < values.size(); ++e) {
+                    const bits::NodeId wire = numbers[values[e].bits];
+                    if (wire != no_wire && values[e].range.low != values[e].range.high) {
+                        out_.results.push_back({wire, {id, i}, static_cast<std::int64_t>(e)});
+                    }
+                }
+            }
+        }
     }
 
     /// Each port is used once in the only iteration.

@@ -31,10 +31,20 @@ struct BuiltContraction {
     std::int64_t copies = 0;  ///< rows that use it
 };
 
+/// A wire of the body that holds one element of a tensor of the model.
+struct ResultWire {
+    bits::NodeId wire = 0;
+    network::Value value;
+    std::int64_t element = 0;
+};
+
 struct ParallelDesign {
     design::Design design;
     std::vector<LayerFigures> layers;
     std::vector<BuiltContraction> contractions;
+    /// The results of all operators but moves and constants, as far as they are still wires of
+    /// their own; in the order of the model.
+    std::vector<ResultWire> results;
 };
 
 /// Unrolls a core model into one process without loops. Contractions become adder graphs; equal

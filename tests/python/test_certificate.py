@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -95,8 +96,31 @@ def layer_range(c):
     c["ranges"]["layers"][3]["high"] = "10"
 
 
-def may_wrap(c):
-    c["ranges"]["layers"][3]["may_wrap"] = True
+def cut_wire(c):
+    c["ranges"]["unproven"] = 1
+
+
+def wires(c):
+    c["ranges"]["wires"] += 1
+
+
+def wire_proof(c):
+    c["ranges"]["by_interval"] -= 1
+    c["ranges"]["by_linear_form"] += 1
+
+
+def reduced_wire(c):
+    """As if one more wire were proven than is."""
+    c["ranges"]["reduced"][0]["wires"] -= 1
+    c["ranges"]["by_interval"] += 1
+
+
+def functions(c):
+    c["tables"]["in_full"] += 1
+
+
+def unlisted_overflow(c):
+    c["overflow"].append({"layer": "fc1"})
 
 
 def mismatch(c):
@@ -147,9 +171,14 @@ def part_missing(c):
         (value_range, "range of value"),
         (input_range, "input ranges are not the model's"),
         (copies, "rows"),
-        (missing_graph, "not one adder graph"),
+        (missing_graph, "an adder graph of fc3, not of fc2"),
         (layer_range, "range"),
-        (may_wrap, "may_wrap"),
+        (cut_wire, "may be cut short"),
+        (wires, "number of wires"),
+        (wire_proof, "proven otherwise"),
+        (reduced_wire, "proven otherwise"),
+        (functions, "number of functions"),
+        (unlisted_overflow, "quantisers that may overflow"),
         (mismatch, "1 mismatches"),
         (nothing_compared, "not compared"),
         (no_samples, "without samples"),
@@ -163,16 +192,73 @@ def part_missing(c):
 )
 def test_an_altered_certificate_is_refused(design, tmp_path, alter, why):
     certificate = json.loads((design / "certificate.json").read_text())
-    altered = copy.deepcopy(certificate)
-    alter(altered)
-    assert altered != certificate
+    changed = copy.deepcopy(certificate)
+    alter(changed)
+    assert changed != certificate
+    refused(copied(design, tmp_path, certificate=changed), why)
+
+
+def copied(design, tmp_path, certificate=None, model=None, circuit=None):
+    """A design folder as the checker needs it, with some parts altered."""
     shutil.copy(design / "design.json", tmp_path)
-    (tmp_path / "certificate.json").write_text(json.dumps(altered))
-    result = check(tmp_path)
+    shutil.copy(design / "certificate.json", tmp_path)
+    shutil.copytree(design / "reports", tmp_path / "reports")
+    if certificate:
+        (tmp_path / "certificate.json").write_text(json.dumps(certificate))
+    if model:
+        described = json.loads((design / "design.json").read_text())
+        described["model"] = model
+        (tmp_path / "design.json").write_text(json.dumps(described))
+    if circuit:
+        (tmp_path / "reports/circuit.txt").write_text("\n".join(circuit) + "\n")
+    return tmp_path
+
+
+def refused(folder, why):
+    result = check(folder)
     assert result.returncode == 1
     assert why in result.stdout
     assert result.stdout.count("\n") == 1
     assert result.stderr == ""
+
+
+def altered(lines, pattern, replacement):
+    """The lines with the first match of the pattern replaced."""
+    for number, line in enumerate(lines):
+        changed = re.sub(pattern, replacement, line, count=1)
+        if changed != line:
+            return [*lines[:number], changed, *lines[number + 1 :]]
+    raise AssertionError(f"no line matches {pattern}")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "replacement", "why"),
+    [
+        # An adder a bit narrower, one with another operation, another table.
+        (r"(= add .*: s)8", r"\g<1>7", "proven otherwise"),
+        (r"= add (%\d+ %\d+ : s8)", r"= sub \1", "does not hold what the model computes"),
+        (r"# %(\d+) is (.*) element 0", r"# %\1 is \2 element 1", "circuit"),
+        (r"# .*", "", "another number of results"),
+        (r"%40 = .*", "", "out of order"),
+        (r"(= add %\d+) %\d+", r"\1 %500", "reads a later wire"),
+    ],
+)
+def test_an_altered_circuit_is_refused(design, tmp_path, pattern, replacement, why):
+    lines = (design / "reports/circuit.txt").read_text().splitlines()
+    refused(copied(design, tmp_path, circuit=altered(lines, pattern, replacement)), why)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "replacement", "why"),
+    [
+        (r"(weights = .*?:) -?\d+", r"\1 77", "is not the model's"),
+        (r"(= contract.*?in \[-?\d+, )-?\d+", r"\g<1>3", "can leave its range"),
+        (r"(= contract.*?fixed<)\d+", r"\g<1>5", "does not fit its type"),
+    ],
+)
+def test_an_altered_model_is_refused(design, tmp_path, pattern, replacement, why):
+    model = json.loads((design / "design.json").read_text())["model"]
+    refused(copied(design, tmp_path, model=altered(model, pattern, replacement)), why)
 
 
 def test_a_folder_without_certificate_is_refused(tmp_path):
