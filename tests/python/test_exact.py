@@ -60,10 +60,19 @@ CASES = [(op, attributes, {}, (2, 4, 6)) for ops, attributes in SINGLE for op in
 IMAGE = (1, 2, 6, 6)
 KERNEL = np.linspace(-1, 1, 3 * 2 * 3 * 3, dtype=np.float32).reshape(3, 2, 3, 3)
 GROUPED = np.linspace(-1, 1, 4 * 3 * 3, dtype=np.float32).reshape(4, 1, 3, 3)
+TURNED = KERNEL.reshape(2, 3, 3, 3)[:, :2]
 NORM = {"g": f32(1, 0.5), "b": f32(0.2, -1), "m": f32(0.3, 0), "v": f32(2, 0.7)}
 CASES += [
     ("Conv", {"pads": [1, 0, 2, 1], "strides": [2, 1]}, {"w": KERNEL, "b": f32(1, 2, 3)}, IMAGE),
     ("Conv", {"group": 2, "dilations": [2, 1]}, {"w": GROUPED}, IMAGE),
+    (
+        "ConvTranspose",
+        {"strides": [2, 1], "pads": [1, 0, 0, 1]},
+        {"w": TURNED, "b": f32(1, 2)},
+        IMAGE,
+    ),
+    ("ConvTranspose", {"dilations": [2, 1], "strides": [2, 3]}, {"w": TURNED}, IMAGE),
+    ("ConvTranspose", {"strides": [2, 2], "output_padding": [1, 0]}, {"w": TURNED}, IMAGE),
     ("MaxPool", {"kernel_shape": [3, 2], "strides": [2, 2], "pads": [1, 0, 1, 0]}, {}, IMAGE),
     ("AveragePool", {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}, {}, IMAGE),
     ("AveragePool", {"kernel_shape": [2, 2], "strides": [2, 2]}, {}, IMAGE),

@@ -32,6 +32,8 @@ refused: list[str] = []
 
 
 def is_dense(case):
+    if "conv_transpose" in case["layer"]:
+        return True
     return not any(part in case["layer"] for part in OTHER) and "Conv" not in case["arguments"]
 
 
