@@ -24,7 +24,6 @@ OTHER = (
     "channels_last",
     "max_pool",
     "qoperator",
-    "upsample",
     "weight_conv",
 )
 outcomes: Counter = Counter()
