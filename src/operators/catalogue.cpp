@@ -21,6 +21,7 @@ const auto operators = std::to_array<const network::Operator*>({
     &divide_operator,
     &matmul_operator,
     &conv_operator,
+    &conv_transpose_operator,
     &pool_operator,
     &reduce_operator,
     &softmax_operator,

@@ -84,6 +84,27 @@ struct ConvFields {
     }
 };
 
+/// Transposed convolution of x[C, spatial...] with constant weights w[C, O / groups, kernel...] and
+/// an optional constant bias[O]: each element of x is spread by the kernel over y[O, spatial'...].
+struct ConvTransposeFields {
+    Shape strides;
+    Shape dilations;
+    Shape before;
+    Shape after;
+    Shape extra;
+    std::int64_t groups = 1;
+    bool operator==(const ConvTransposeFields&) const = default;
+    static constexpr auto fields() {
+        return std::tuple{
+            network::Field{"strides", &ConvTransposeFields::strides, "step between patches of y"},
+            network::Field{"dilations", &ConvTransposeFields::dilations, "step within a patch"},
+            network::Field{"before", &ConvTransposeFields::before, "positions of y cut off before"},
+            network::Field{"after", &ConvTransposeFields::after, "positions of y cut off behind"},
+            network::Field{"extra", &ConvTransposeFields::extra, "positions of y added behind"},
+            network::Field{"groups", &ConvTransposeFields::groups, "groups of channels"}};
+    }
+};
+
 /// Pooling of x[C, spatial...] over sliding patches: the largest element, or their mean.
 struct PoolFields {
     std::string kind;  ///< "max" or "average"
@@ -167,6 +188,7 @@ extern const network::Operator batch_norm_operator;
 extern const network::Operator divide_operator;
 extern const network::Operator matmul_operator;
 extern const network::Operator conv_operator;
+extern const network::Operator conv_transpose_operator;
 extern const network::Operator pool_operator;
 extern const network::Operator reduce_operator;
 extern const network::Operator softmax_operator;

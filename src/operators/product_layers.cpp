@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "operators/convolution.h"
 #include "operators/core.h"
 #include "operators/layers.h"
 #include "operators/lowering.h"
@@ -276,28 +277,43 @@ std::vector<Tensor> conv_reference(const Node& node, Tensors inputs) {
 
 void lower_conv(Lowering& lowering, const Node& node) {
     const auto& f = node.fields<ConvFields>();
+    const Tensor& w = constant_weights(lowering, node);
+    lowering.set(convolve(lowering, lowering.input(node, 0), window_of(node, w.shape), w, f.groups,
+                          node.inputs.size() == 3 ? lowering.input(node, 2).constant : Tensor{},
+                          f.accumulator));
+}
+
+}  // namespace
+
+const Tensor& constant_weights(Lowering& lowering, const Node& node) {
     for (std::size_t i = 1; i < node.inputs.size(); ++i) {
         if (!lowering.is_constant(node, i)) {
             lowering.refuse(Code::not_in_circuit, "its weights are computed",
                             "Make them initialisers of the model.");
         }
     }
-    const Tensor& w = lowering.input(node, 1).constant;
+    return lowering.input(node, 1).constant;
+}
+
+RealTensor convolve(Lowering& lowering, const RealTensor& x, const WindowFields& window,
+                    const Tensor& w, std::int64_t groups, const Tensor& bias,
+                    const Accumulation& accumulator) {
     const std::int64_t channels = w.shape[0];
-    const std::int64_t per_group = channels / f.groups;
+    const std::int64_t per_group = channels / groups;
     const std::int64_t length = element_count(w.shape) / channels;
-    Node window;
-    window.op = &window_operator;
-    window.attributes = Attributes::of(window_of(node, w.shape));
-    window.where = node.where;
-    RealTensor x = lowering.move(window, {lowering.input(node, 0)});
-    if (f.groups > 1) {
-        Shape split(x.shape.begin(), x.shape.end() - 1);
-        split.push_back(f.groups);
+    Node patches;
+    patches.op = &window_operator;
+    patches.attributes = Attributes::of(window);
+    patches.where = lowering.where();
+    RealTensor rows = lowering.move(patches, {x});
+    Shape last(rows.shape.begin(), rows.shape.end() - 1);
+    if (groups > 1) {
+        Shape split = last;
+        split.push_back(groups);
         split.push_back(length);
-        x = lowering.reshape(x, split);
+        rows = lowering.reshape(rows, split);
     }
-    Tensor weights{{f.groups, length, per_group}, std::vector<double>(w.values.size())};
+    Tensor weights{{groups, length, per_group}, std::vector<double>(w.values.size())};
     for (std::int64_t o = 0; o < channels; ++o) {
         const std::int64_t g = o / per_group;
         for (std::int64_t k = 0; k < length; ++k) {
@@ -306,28 +322,23 @@ void lower_conv(Lowering& lowering, const Node& node) {
         }
     }
     // In an accumulator, sums begin with the bias; else it is one exact summand, best added last.
-    const bool begins = node.inputs.size() == 3 && !f.accumulator.is_exact();
-    RealTensor y = lowering.accumulate(
-        x, weights, begins ? lowering.input(node, 2).constant : Tensor{}, f.accumulator);
-    const Shape& shape = node.types.front().shape;
-    Shape last(shape.begin() + 1, shape.end());
+    const bool begins = !accumulator.is_exact();
+    RealTensor y = lowering.accumulate(rows, weights, begins ? bias : Tensor{}, accumulator);
     last.push_back(channels);
     y = lowering.reshape(y, last);
-    Shape to_front{static_cast<std::int64_t>(shape.size()) - 1};
-    for (std::size_t i = 0; i + 1 < shape.size(); ++i) {
+    Shape to_front{static_cast<std::int64_t>(last.size()) - 1};
+    for (std::size_t i = 0; i + 1 < last.size(); ++i) {
         to_front.push_back(static_cast<std::int64_t>(i));
     }
     y = lowering.transpose(y, to_front);
-    if (node.inputs.size() == 3 && !begins) {
-        Tensor bias = lowering.input(node, 2).constant;
-        bias.shape.assign(shape.size(), 1);
-        bias.shape[0] = channels;
-        y = lowering.affine(y, Rational(1), broadcast_constant(bias, shape));
+    if (!bias.values.empty() && !begins) {
+        Tensor by_channel = bias;
+        by_channel.shape.assign(y.shape.size(), 1);
+        by_channel.shape[0] = channels;
+        y = lowering.affine(y, Rational(1), broadcast_constant(by_channel, y.shape));
     }
-    lowering.set(y);
+    return y;
 }
-
-}  // namespace
 
 // clang-format off
 const network::Operator matmul_operator = {

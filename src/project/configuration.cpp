@@ -25,7 +25,7 @@ const std::vector<std::string> sections = {"model", "inputs", "layers"};
 const std::vector<std::string> role_keys = {"weight", "bias",     "accumulator",
                                             "result", "rounding", "overflow"};
 
-constexpr std::pair<Role, std::optional<FixedType> RoleTypes::*> role_members[] = {
+constexpr std::pair<Role, std::optional<ConfiguredType> RoleTypes::*> role_members[] = {
     {Role::weight, &RoleTypes::weight},
     {Role::bias, &RoleTypes::bias},
     {Role::accumulator, &RoleTypes::accumulator},
@@ -131,21 +131,31 @@ class Reader {
             if (role != std::end(role_members)) {
                 types.*role->second = type(value, is_layer ? place : "", key);
             } else if (key == "rounding") {
-                types.rounding = value.IsScalar() ? parse_rounding(value.Scalar()) : std::nullopt;
-                if (!types.rounding) {
-                    choice(where, value,
-                           {"floor", "ceil", "toward_zero", "away", "half_up", "half_down",
-                            "half_even", "half_away", "half_zero"});
-                }
+                types.rounding = rounding(where, value);
             } else if (key == "overflow") {
-                types.overflow = value.IsScalar() ? parse_overflow(value.Scalar()) : std::nullopt;
-                if (!types.overflow) {
-                    choice(where, value, {"wrap", "saturate", "saturate_symmetric"});
-                }
+                types.overflow = overflow(where, value);
             } else {
                 unknown(key, is_layer ? fmt::format("layer '{}'", place) : place, role_keys);
             }
         });
+    }
+
+    std::optional<Rounding> rounding(const Location& where, const YAML::Node& value) {
+        const auto mode = value.IsScalar() ? parse_rounding(value.Scalar()) : std::nullopt;
+        if (!mode) {
+            choice(where, value,
+                   {"floor", "ceil", "toward_zero", "away", "half_up", "half_down", "half_even",
+                    "half_away", "half_zero"});
+        }
+        return mode;
+    }
+
+    std::optional<Overflow> overflow(const Location& where, const YAML::Node& value) {
+        const auto mode = value.IsScalar() ? parse_overflow(value.Scalar()) : std::nullopt;
+        if (!mode) {
+            choice(where, value, {"wrap", "saturate", "saturate_symmetric"});
+        }
+        return mode;
     }
 
     void choice(const Location& where, const YAML::Node& value,
@@ -156,8 +166,8 @@ class Reader {
             fmt::format("{}Known are {}.", did_you_mean(word, known), fmt::join(known, ", ")));
     }
 
-    std::optional<FixedType> type(const YAML::Node& node, const std::string& layer,
-                                  const std::string& key = {}) {
+    std::optional<ConfiguredType> type(const YAML::Node& node, const std::string& layer,
+                                       const std::string& key = {}) {
         const std::string remedy =
             "Write fixed<width,frac> or ufixed<width,frac>, for example \"fixed<16,10>\" (in "
             "quotes "
@@ -167,14 +177,16 @@ class Reader {
                              remedy);
             return std::nullopt;
         };
-        std::optional<FixedType> out;
+        ConfiguredType out;
+        std::optional<FixedType> bits;
         if (node.IsScalar()) {
-            out = parse_fixed_type(node.Scalar());
-            if (!out) {
+            bits = parse_fixed_type(node.Scalar());
+            if (!bits) {
                 return wrong(fmt::format("'{}' is no type", node.Scalar()));
             }
         } else if (node.IsMap()) {
-            const std::vector<std::string> known = {"width", "frac", "signed"};
+            const std::vector<std::string> known = {"width", "frac", "signed", "rounding",
+                                                    "overflow"};
             FixedType t{true, -1, 0};
             bool sound = true;
             bool has_frac = false;
@@ -186,6 +198,10 @@ class Reader {
                     has_frac = has_frac || name == "frac";
                 } else if (name == "signed") {
                     sound = sound && YAML::convert<bool>::decode(value, t.is_signed);
+                } else if (name == "rounding") {
+                    out.rounding = rounding(at(line(value), layer, key), value);
+                } else if (name == "overflow") {
+                    out.overflow = overflow(at(line(value), layer, key), value);
                 } else {
                     unknown(name, "a type", known);
                 }
@@ -193,17 +209,18 @@ class Reader {
             if (!sound || t.width < 0 || !has_frac) {
                 return wrong("the type needs an integer `width` and `frac`");
             }
-            out = t;
+            bits = t;
         } else {
             return wrong("there is no type");
         }
-        if (out->width < (out->is_signed ? 2 : 1) || out->width > most_width ||
-            std::abs(out->frac) > most_frac) {
+        if (bits->width < (bits->is_signed ? 2 : 1) || bits->width > most_width ||
+            std::abs(bits->frac) > most_frac) {
             return wrong(
                 fmt::format("{} is out of bounds: a width of 1 (signed: 2) to {}, a frac "
                             "of -{} to {}",
-                            to_string(*out), most_width, most_frac, most_frac));
+                            to_string(*bits), most_width, most_frac, most_frac));
         }
+        out.type = *bits;
         return out;
     }
 
@@ -242,6 +259,14 @@ std::vector<Site> sites_of(const Network& network, const std::vector<Site>& mode
         }
     }
     return out;
+}
+
+SiteType site_type(const ConfiguredType& type, const RoleTypes& entry) {
+    const auto first = [](const auto& own, const auto& shared, auto otherwise) {
+        return own ? *own : shared.value_or(otherwise);
+    };
+    return {type.type, first(type.rounding, entry.rounding, Rounding::half_even),
+            first(type.overflow, entry.overflow, Overflow::saturate)};
 }
 
 std::string no_such_role(const Network& network, const std::string& layer, Role role) {
@@ -320,9 +345,7 @@ std::vector<TypedSite> resolve(const Network& network, const Configuration& conf
             continue;
         }
         const auto id = input_ids[static_cast<std::size_t>(found - input_names.begin())];
-        out.push_back({{Role::input, {id, 0}, 0, 0},
-                       {input.type, configuration.model.rounding.value_or(Rounding::half_even),
-                        configuration.model.overflow.value_or(Overflow::saturate)}});
+        out.push_back({{Role::input, {id, 0}, 0, 0}, site_type(input.type, configuration.model)});
     }
 
     const std::vector<std::string> names = layers_of(network);
@@ -380,8 +403,6 @@ std::vector<TypedSite> resolve(const Network& network, const Configuration& conf
                 result_by_name = result_by_name || (exact && layer.types.result);
             }
         }
-        const Rounding rounding = types.rounding.value_or(Rounding::half_even);
-        const Overflow overflow = types.overflow.value_or(Overflow::saturate);
         for (const Site& site : model) {
             if (site.role == Role::input || layer_of(network, site) != name ||
                 (site.role == Role::result && own.result)) {
@@ -392,12 +413,12 @@ std::vector<TypedSite> resolve(const Network& network, const Configuration& conf
                              [&](const auto& known) { return known.first == site.role; })
                     ->second;
             if (const auto& type = types.*member) {
-                out.push_back({site, {*type, rounding, overflow}});
+                out.push_back({site, site_type(*type, types)});
             }
         }
         if (own.result) {
             for (const Site& site : layer_results(network, name, result_by_name)) {
-                out.push_back({site, {*own.result, rounding, overflow}});
+                out.push_back({site, site_type(*own.result, types)});
             }
         }
     }

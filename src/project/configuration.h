@@ -23,17 +23,24 @@
 ///       fc1: {result: "fixed<10,4>"}
 ///
 /// A layer's own entry wins over a pattern's, a later pattern over an earlier one, and both over
-/// `model`; each key by itself. An entry's rounding and overflow are those of all its types.
+/// `model`; each key by itself. An entry's rounding and overflow are those of all its types that do
+/// not have their own: accumulator: {width: 20, frac: 12, rounding: floor, overflow: wrap}.
 /// `accumulator` makes the sums of products running sums of that type (operators/accumulation.h).
 /// `model: result` types the results that typing.h names; an entry of
 /// a layer types what leaves that layer.
 namespace gatewright::project {
 
+struct ConfiguredType {
+    FixedType type;
+    std::optional<Rounding> rounding;  ///< else the entry's
+    std::optional<Overflow> overflow;
+};
+
 struct RoleTypes {
-    std::optional<FixedType> weight;
-    std::optional<FixedType> bias;
-    std::optional<FixedType> accumulator;
-    std::optional<FixedType> result;
+    std::optional<ConfiguredType> weight;
+    std::optional<ConfiguredType> bias;
+    std::optional<ConfiguredType> accumulator;
+    std::optional<ConfiguredType> result;
     std::optional<Rounding> rounding;
     std::optional<Overflow> overflow;
 };
@@ -41,7 +48,7 @@ struct RoleTypes {
 struct ConfiguredInput {
     std::string name;
     int line = 0;
-    FixedType type;
+    ConfiguredType type;
 };
 
 struct ConfiguredLayer {

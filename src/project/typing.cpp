@@ -57,7 +57,8 @@ bool is_sum_or_scale(const Node& node) {
 }
 
 bool is_product(const Node& node) {
-    return node.op == &operators::matmul_operator || node.op == &operators::conv_operator;
+    return node.op == &operators::matmul_operator || node.op == &operators::conv_operator ||
+           node.op == &operators::conv_transpose_operator;
 }
 
 /// Makes numbers that its inputs do not hold, so that widths grow.
@@ -257,7 +258,8 @@ std::vector<Site> model_sites(const Network& network) {
                 sites.push_back({is_bias ? Role::bias : Role::weight, {}, id, i});
             }
         }
-        if (is_product(node) && analysis.has_constant_operand(node)) {
+        const bool accumulates = node.op != &operators::conv_transpose_operator;
+        if (is_product(node) && accumulates && analysis.has_constant_operand(node)) {
             sites.push_back({Role::accumulator, {}, id, 0});
         }
         if (computes(node) && !analysis.goes_on(value) &&

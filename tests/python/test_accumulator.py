@@ -80,8 +80,8 @@ def converted(run, folder, model, kind):
     width, frac, rounding, overflow = kind
     (folder / "types.yaml").write_text(
         f"inputs: {{x: 'fixed<6,{X_FRAC}>'}}\n"
-        f"layers:\n  fc:\n    accumulator: fixed<{width},{frac}>\n"
-        f"    rounding: {rounding}\n    overflow: {overflow}\n"
+        f"layers:\n  fc:\n    accumulator: {{width: {width}, frac: {frac}, "
+        f"rounding: {rounding}, overflow: {overflow}}}\n"
     )
     result = run("convert", model, "-o", folder / "d", "--config", folder / "types.yaml")
     assert result.returncode == 0, result.stderr

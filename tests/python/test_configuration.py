@@ -238,6 +238,7 @@ def test_template_of_a_quantised_model_changes_nothing(run, tmp_path):
         ("model:\n  weight: {width: 8}\n", ("GW0308", "`frac`")),
         ("model:\n  weight: [8, 6]\n", ("GW0308",)),
         ("model:\n  weight: {width: 8, frak: 6}\n", ("GW0306", "Did you mean 'frac'")),
+        ("model:\n  bias: {width: 8, frac: 6, rounding: up}\n", ("GW0308", "half_up")),
         ("model:\n  rounding: half_evn\n", ("GW0308", "Did you mean 'half_even'")),
         ("model:\n  overflow: clip\n", ("GW0308", "saturate_symmetric")),
         ("layers:\n  bn1:\n    accumulator: fixed<20,10>\n", ("GW0307", "adds no products")),

@@ -60,10 +60,22 @@ CASES = [(op, attributes, {}, (2, 4, 6)) for ops, attributes in SINGLE for op in
 IMAGE = (1, 2, 6, 6)
 KERNEL = np.linspace(-1, 1, 3 * 2 * 3 * 3, dtype=np.float32).reshape(3, 2, 3, 3)
 GROUPED = np.linspace(-1, 1, 4 * 3 * 3, dtype=np.float32).reshape(4, 1, 3, 3)
+TURNED = KERNEL.reshape(2, 3, 3, 3)[:, :2]
 NORM = {"g": f32(1, 0.5), "b": f32(0.2, -1), "m": f32(0.3, 0), "v": f32(2, 0.7)}
 CASES += [
     ("Conv", {"pads": [1, 0, 2, 1], "strides": [2, 1]}, {"w": KERNEL, "b": f32(1, 2, 3)}, IMAGE),
     ("Conv", {"group": 2, "dilations": [2, 1]}, {"w": GROUPED}, IMAGE),
+    (
+        "ConvTranspose",
+        {"strides": [2, 1], "pads": [1, 0, 0, 1]},
+        {"w": TURNED, "b": f32(1, 2)},
+        IMAGE,
+    ),
+    ("ConvTranspose", {"dilations": [2, 1], "strides": [2, 3]}, {"w": TURNED}, IMAGE),
+    ("ConvTranspose", {"strides": [2, 2], "output_padding": [1, 0]}, {"w": TURNED}, IMAGE),
+    ("DepthToSpace", {"blocksize": 2}, {}, (1, 8, 2, 3)),
+    ("DepthToSpace", {"blocksize": 2, "mode": "CRD"}, {}, (1, 8, 2, 3)),
+    ("SpaceToDepth", {"blocksize": 3}, {}, IMAGE),
     ("MaxPool", {"kernel_shape": [3, 2], "strides": [2, 2], "pads": [1, 0, 1, 0]}, {}, IMAGE),
     ("AveragePool", {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}, {}, IMAGE),
     ("AveragePool", {"kernel_shape": [2, 2], "strides": [2, 2]}, {}, IMAGE),
@@ -82,6 +94,19 @@ CASES += [
     ("Gather", {"axis": 1}, {"i": np.array([[2, 0], [5, 1]])}, (2, 6)),
     ("QuantizeLinear", {}, {"s": np.float32(0.3), "z": np.uint8(7)}, (2, 6)),
     ("QuantizeLinear", {}, {"s": f32(0.5, 0.01, 1, 2), "z": np.zeros(4, np.int8)}, (2, 4, 6)),
+]
+
+
+CASES += [
+    (
+        "Resize",
+        {"coordinate_transformation_mode": where, "nearest_mode": nearest},
+        {"roi": f32(), "scales": f32(1, 1, scale, 2)},
+        (1, 1, 5, 2),
+    )
+    for where in ("asymmetric", "half_pixel", "align_corners")
+    for nearest in ("floor", "ceil", "round_prefer_floor", "round_prefer_ceil")
+    for scale in (2, 3)
 ]
 
 

@@ -24,7 +24,6 @@ OTHER = (
     "channels_last",
     "max_pool",
     "qoperator",
-    "upsample",
     "weight_conv",
 )
 outcomes: Counter = Counter()
@@ -32,6 +31,8 @@ refused: list[str] = []
 
 
 def is_dense(case):
+    if "conv_transpose" in case["layer"]:
+        return True
     return not any(part in case["layer"] for part in OTHER) and "Conv" not in case["arguments"]
 
 

@@ -154,6 +154,78 @@ void conv(Call& call) {
         call.emit(conv_operator, Attributes::of(fields), operands, x.batch_axis).front(), input));
 }
 
+void conv_transpose(Call& call) {
+    const Operand& input = call.operand(0);
+    const Operand x = call.samples(input);
+    const Tensor& w = call.constant(1, "weights");
+    if (w.shape.size() < 3 || x.sample_shape().size() + 1 != w.shape.size()) {
+        call.refuse(fmt::format("weights of shape {} do not fit an input of shape {}",
+                                to_string(w.shape), to_string(x.sample_shape())));
+    }
+    const Shape kernel(w.shape.begin() + 2, w.shape.end());
+    const std::size_t rank = kernel.size();
+    const auto declared = call.integer_list("kernel_shape");
+    if (declared && *declared != kernel) {
+        call.refuse(fmt::format("it says {} but the weights have {}", to_string(*declared),
+                                to_string(kernel)),
+                    {}, "kernel_shape");
+    }
+    const std::string automatic = call.text("auto_pad", "NOTSET");
+    const auto list = [&](const char* name, std::int64_t otherwise, std::size_t size) {
+        const Shape value = call.integer_list(name).value_or(Shape(size, otherwise));
+        if (value.size() != size) {
+            call.refuse(fmt::format("it has {} numbers for {} axes", value.size(), rank), {}, name);
+        }
+        return value;
+    };
+    ConvTransposeFields fields;
+    fields.strides = list("strides", 1, rank);
+    fields.dilations = list("dilations", 1, rank);
+    fields.extra = list("output_padding", 0, rank);
+    fields.groups = call.integer("group", 1);
+    const Shape pads = list("pads", 0, 2 * rank);
+    fields.before.assign(pads.begin(), pads.begin() + static_cast<std::ptrdiff_t>(rank));
+    fields.after.assign(pads.begin() + static_cast<std::ptrdiff_t>(rank), pads.end());
+    if (automatic == "VALID") {
+        fields.before.assign(rank, 0);
+        fields.after.assign(rank, 0);
+    } else if (automatic != "NOTSET" && automatic != "SAME_UPPER" && automatic != "SAME_LOWER" &&
+               !automatic.empty()) {
+        call.refuse(fmt::format("there is no padding {}", automatic), {}, "auto_pad");
+    }
+    const bool same = automatic == "SAME_UPPER" || automatic == "SAME_LOWER";
+    auto extents = call.integer_list("output_shape");
+    if (extents && extents->size() == rank + 2) {
+        extents->erase(extents->begin(), extents->begin() + 2);  // older files list all axes
+    }
+    if (extents && extents->size() != rank) {
+        call.refuse(fmt::format("it has {} numbers for {} axes", extents->size(), rank), {},
+                    "output_shape");
+    }
+    // The padding that gives the extents asked for; the odd position goes before, or, with
+    // SAME_UPPER, behind.
+    for (std::size_t i = 0; i < rank && (extents || same); ++i) {
+        const std::int64_t size = x.sample_shape()[i + 1];
+        const std::int64_t extent = extents ? (*extents)[i] : size * fields.strides[i];
+        const std::int64_t total = fields.strides[i] * (size - 1) + fields.extra[i] +
+                                   (kernel[i] - 1) * fields.dilations[i] + 1 - extent;
+        if (total < 0) {
+            call.refuse(fmt::format("the kernel {} does not reach an extent of {}",
+                                    to_string(kernel), extent),
+                        "Give its output_padding and pads.", "output_shape");
+        }
+        fields.after[i] = automatic == "SAME_UPPER" ? total - total / 2 : total / 2;
+        fields.before[i] = total - fields.after[i];
+    }
+    std::vector<Operand> operands = {x, call.operand(1)};
+    if (call.has(2)) {
+        operands.push_back(call.operand(2));
+    }
+    call.set(call.restore(
+        call.emit(conv_transpose_operator, Attributes::of(fields), operands, x.batch_axis).front(),
+        input));
+}
+
 void pool(Call& call, const char* kind) {
     const Operand& input = call.operand(0);
     const Operand x = call.samples(input);
@@ -310,6 +382,7 @@ const RuleRow rows[] = {
     {"MatMul", &matmul},
     {"Gemm", &gemm},
     {"Conv", &conv},
+    {"ConvTranspose", &conv_transpose},
     {"MaxPool", [](Call& c) { pool(c, "max"); }},
     {"AveragePool", [](Call& c) { pool(c, "average"); }},
     {"GlobalAveragePool", [](Call& c) { global_pool(c, "mean"); }},

@@ -30,7 +30,7 @@ Rule find_rule(std::string_view domain, std::string_view op_type) {
         return nullptr;
     }
     for (const auto& rows :
-         {elementwise_rules(), shape_rules(), layer_rules(), quantiser_rules()}) {
+         {elementwise_rules(), shape_rules(), layer_rules(), resize_rules(), quantiser_rules()}) {
         if (const Rule rule = find_in(rows, op_type)) {
             return rule;
         }
@@ -40,8 +40,8 @@ Rule find_rule(std::string_view domain, std::string_view op_type) {
 
 std::vector<std::string> rule_names() {
     std::vector<std::string> names;
-    for (const auto& rows :
-         {elementwise_rules(), shape_rules(), layer_rules(), quantiser_rules(), qonnx_rules()}) {
+    for (const auto& rows : {elementwise_rules(), shape_rules(), layer_rules(), resize_rules(),
+                             quantiser_rules(), qonnx_rules()}) {
         for (const RuleRow& row : rows) {
             names.emplace_back(row.op_type);
         }

@@ -191,6 +191,33 @@ TEST_CASE("branches with different scales are added, compared and joined exactly
     check_equal(n, {{4}}, 0.125, 60);
 }
 
+TEST_CASE("transposed convolution") {
+    const auto fields = [](std::int64_t stride, std::int64_t dilation, std::int64_t cut,
+                           std::int64_t extra, std::int64_t groups) {
+        return ConvTransposeFields{{stride, 1}, {dilation, 1}, {cut, 0},
+                                   {cut, 1},    {extra, 0},    groups};
+    };
+    for (const ConvTransposeFields& f :
+         {fields(1, 1, 0, 0, 1), fields(2, 1, 0, 0, 1), fields(2, 1, 1, 1, 1),
+          fields(3, 1, 0, 2, 1), fields(2, 2, 2, 0, 1), fields(2, 1, 1, 0, 2)}) {
+        Network n;
+        n.name = "transposed";
+        Value x = n.add_input("x", {{2, 3, 2}, std::nullopt}, at("x"));
+        x = quantise(n, x, 0.5, -8, 7, Rounding::half_even);
+        const Shape shape{2, 4 / f.groups, 3, 2};
+        std::vector<double> weights;
+        for (int i = 0; i < element_count(shape); ++i) {
+            weights.push_back(((i * 7) % 15 - 7) * 0.25);
+        }
+        const Value w = constant(n, shape, weights);
+        const Value bias = constant(n, {4}, {0.5, -1, 2, 0.125});
+        x = n.add(conv_transpose_operator, Attributes::of(f), {x, w, bias}, at("up"));
+        n.set_output("y", quantise(n, x, 0.5, -32, 31, Rounding::floor));
+        n.set_output("sums", x);
+        check_equal(n, {{2, 3, 2}}, 0.125, 8);
+    }
+}
+
 TEST_CASE("convolution, ReLU, quantiser and pooling") {
     Network n;
     n.name = "conv";
