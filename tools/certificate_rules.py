@@ -360,10 +360,60 @@ def ranked(row, smallest, last):
     ]
 
 
-def row_rule(node, row):
+class Accumulator:
+    """The fields of a row_accumulate node: a quantiser that each sum of a row goes through."""
+
+    def __init__(self, node):
+        kind, self.rounding, self.overflow = node.fields["accumulator"].split(" ")
+        self.type = fixed_type(kind)
+        (self.products, self.columns), self.weights = node.tensor("weights")
+        _, self.initial = node.tensor("initial")
+        self.fracs = int(node.fields["frac"]), int(node.fields["initial_frac"])
+
+    def limits(self, _):
+        signed, width, _ = self.type
+        low, high = limits(signed, width)
+        symmetric = self.overflow == "saturate_symmetric" and signed and width
+        return (-high if symmetric else low), high
+
+    def after(self, ends):
+        low, high = ends
+        least, most = self.limits(0)
+        if self.overflow != "wrap":
+            return clip_to(low, least, most), clip_to(high, least, most)
+        start = (low - least) % (most - least + 1) + least
+        fits = start + high - low <= most
+        return (start, start + high - low) if fits else (least, most)
+
+    def sums(self, column, frac, row):
+        """(number of the product, range before the overflow, and after it), one by one.
+
+        All operands of the row are at the binary point `frac`.
+        """
+        point = max(frac + self.fracs[0], self.type[2])
+        first = rounded(self.initial[column], self.fracs[1] - self.type[2], self.rounding)
+        held = self.after((first, first))
+        yield -1, held, held
+        for k, r in enumerate(row):
+            weight = self.weights[k * self.columns + column] << (point - frac - self.fracs[0])
+            if weight:
+                product = ordered(weight * n for n in r)
+                total = (h << (point - self.type[2]) for h in held)
+                before = tuple(
+                    rounded(t + p, point - self.type[2], self.rounding)
+                    for t, p in zip(total, product, strict=True)
+                )
+                held = self.after(before)
+                yield k, before, held
+
+
+def row_rule(node, row, frac):
     """Ranges of the results of one row, one list for each output of the node."""
     lows, highs = [r[0] for r in row], [r[1] for r in row]
     match node.operator:
+        case "row_accumulate":
+            a = Accumulator(node)
+            return [[list(a.sums(o, frac, row))[-1][2] for o in range(a.columns)]]
         case "row_sum":
             return [[(sum(lows), sum(highs))]]
         case "row_max":
@@ -465,7 +515,10 @@ def results(node, types, ranges):
             tuple(moved_point(n, point - x.at(e).frac, node.layer) for n in ranges[0][e])
             for e in range(first, first + length)
         ]
-        for i, part in enumerate(row_rule(node, row)):
+        for i, part in enumerate(row_rule(node, row, point)):
+            if node.operator == "row_accumulate":
+                out[i] += part
+                continue
             values = node.operator != "row_argmax" and i == 0
             for r in part:
                 to = node.types[i].at(len(out[i])).frac

@@ -13,8 +13,8 @@ of any size:
   - no wire of the circuit is cut short, but those that the certificate lists, by interval rules and
     linear forms, from the ranges of the model's tensors;
   - the wires that are said to hold the model's tensors do so on a few inputs;
-  - quantisers that may overflow by their ranges are all listed, and each stated input of the model
-    overflows as stated: the model is evaluated on it;
+  - quantisers and accumulators that may overflow by their ranges are all listed, and each stated
+    input of the model overflows as stated: the model is evaluated on it;
   - the counts, the comparisons and the verdict fit each other, and the verdict is "equal".
 What a certificate only reports (simulations, functions read in full, files derived anew) is taken
 as reported. Exit status: 0 if all is well, 1 if not, with one line that says why.
@@ -28,6 +28,7 @@ from random import Random
 
 from certificate_rules import (
     STRING,
+    Accumulator,
     Node,
     Quantizer,
     Wrong,
@@ -150,14 +151,38 @@ def check_ranges(rows, nodes):
         require(row["width"] == max(f.width for f in formats), f"{node.layer}: width")
 
 
-def overflowing(node, x):
-    """{element: (range before the overflow, limits)} of a quantiser, where the range exceeds."""
-    q = Quantizer(node)
+def sums_of(node, x, ranges):
+    """{(element, number of the product): range of that sum before the overflow}."""
+    a = Accumulator(node)
     out = {}
-    for e, f in enumerate(x.each()):
-        (low, high), (least, most) = q.before(e, f.frac, f.range), q.limits(e)
+    for first in range(0, x.count, a.products):
+        point = max(x.at(e).frac for e in range(first, first + a.products))
+        row = [
+            tuple(n << (point - x.at(e).frac) for n in ranges[e])
+            for e in range(first, first + a.products)
+        ]
+        for o in range(a.columns):
+            element = first // a.products * a.columns + o
+            out |= {(element, k): before for k, before, _ in a.sums(o, point, row) if k >= 0}
+    return out
+
+
+def before_overflow(node, x, ranges):
+    """{(element, sum): range before the overflow} of a quantiser or an accumulator."""
+    if node.operator == "row_accumulate":
+        return sums_of(node, x, ranges)
+    q = Quantizer(node)
+    return {(e, 0): q.before(e, x.at(e).frac, r) for e, r in enumerate(ranges)}
+
+
+def overflowing(node, x):
+    """{(element, sum): (range before the overflow, limits)} where the range exceeds."""
+    q = (Accumulator if node.operator == "row_accumulate" else Quantizer)(node)
+    out = {}
+    for at, (low, high) in before_overflow(node, x, [f.range for f in x.each()]).items():
+        least, most = q.limits(at[0])
         if low < least or high > most:
-            out[e] = ((low, high), (least, most))
+            out[at] = ((low, high), (least, most))
     return out
 
 
@@ -181,33 +206,39 @@ def evaluate(nodes, last, inputs):
 
 
 def check_overflow(rows, nodes):
-    """Every quantiser that may overflow is listed, and the inputs that overflow do so."""
+    """Every place that may overflow is listed, and the inputs that overflow do so."""
     expected = []
     for number, node in enumerate(nodes):
-        if node.operator == "quantize":
+        if node.operator in ("quantize", "row_accumulate"):
             found = overflowing(node, operands(node, nodes)[0])
             if found:
                 expected.append((number, node, found))
-    require(len(rows) == len(expected), "not all quantisers that may overflow are listed")
+    require(len(rows) == len(expected), "not all places that may overflow are listed")
     for row, (number, node, found) in zip(rows, expected, strict=True):
         name = f"overflow of {node.layer}"
         require(row["layer"] == node.layer, f"{name}: layer")
-        require(row["overflow"] == node.fields["overflow"], f"{name}: mode")
+        q = (Accumulator if node.operator == "row_accumulate" else Quantizer)(node)
+        require(row["operator"] == node.operator, f"{name}: operator")
+        require(row["overflow"] == q.overflow, f"{name}: mode")
         require(row["elements"] == len(found), f"{name}: number of elements")
-        require(row["element"] in found, f"{name}: element")
+        at = (row["element"], row["sum"])
+        require(at in found, f"{name}: element")
         stated = tuple(tuple(int(n) for n in row[key]) for key in ("range", "limits"))
-        require(stated == found[row["element"]], f"{name}: range")
+        require(stated == found[at], f"{name}: range")
         if (witness := row["witness"]) is None:
             continue
         ports = [node.name for node in nodes if node.operator == "input"]
         require(list(witness["inputs"]) == ports, f"{name}: names of inputs")
         values = evaluate(nodes, number, witness["inputs"].values())
-        e, (x,) = witness["element"], operands(node, nodes)
-        q, value = Quantizer(node), values[node.inputs[0]][e]
-        before, least, most = q.before(e, x.at(e).frac, value)[0], *q.limits(e)
+        (x,) = operands(node, nodes)
+        at = (witness["element"], witness["sum"])
+        before = before_overflow(node, x, values[node.inputs[0]])[at][0]
+        least, most = q.limits(at[0])
         require(before == int(witness["before"]), f"{name}: the input gives {before}")
         require(not least <= before <= most, f"{name}: the input does not overflow")
-        after = q.after(e, x.at(e).frac, value)[0]
+        span = most - least + 1
+        wraps = q.overflow == "wrap"
+        after = (before - least) % span + least if wraps else max(least, min(most, before))
         require(after == int(witness["after"]), f"{name}: the result is {after}")
 
 

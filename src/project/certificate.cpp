@@ -101,7 +101,7 @@ std::string overflow_line(const ordered_json& row) {
                     wraps ? "wrap" : "saturate", ends("range"), ends("limits"));
     if (row.at("witness").is_null()) {
         return out + (number(row, "tries") == 0
-                          ? std::string("not searched: over 62 bits")
+                          ? std::string("not searched: over 62 bits, or too many sums")
                           : fmt::format("not found in {} tries", number(row, "tries")));
     }
     const auto& witness = row.at("witness");
@@ -197,9 +197,11 @@ ordered_json overflow_json(const operators::CoreModel& model,
     for (const Overflowing& o : findings) {
         ordered_json row;
         row["layer"] = o.layer;
+        row["operator"] = std::string(model.network.node(o.node).op->name);
         row["overflow"] = to_string(o.overflow);
         row["elements"] = o.elements;
         row["element"] = o.element;
+        row["sum"] = o.sum;
         row["type"] = to_string(o.type);
         row["range"] = interval_json(o.range);
         row["limits"] = interval_json(o.limits);
@@ -213,6 +215,7 @@ ordered_json overflow_json(const operators::CoreModel& model,
             }
             row["witness"] = {{"inputs", inputs},
                               {"element", o.witness->element},
+                              {"sum", o.witness->sum},
                               {"before", to_string(o.witness->before)},
                               {"after", to_string(o.witness->after)}};
         }
@@ -267,12 +270,12 @@ std::string certificate_text(const ordered_json& c) {
         }
     }
     if (!wraps) {
-        line("overflow: no quantiser of the circuit can wrap");
+        line("overflow: nothing in the circuit can wrap");
     }
     if (saturating > 0) {
         line(
-            fmt::format("saturation: {} quantisers may saturate by their ranges, {} do for an "
-                        "input in certificate.json",
+            fmt::format("saturation: {} places may saturate by their ranges, {} do for an input in "
+                        "certificate.json",
                         saturating, saturated));
     }
     for (const auto& row : c.at("comparisons")) {

@@ -194,7 +194,7 @@ FunctionCheck check_functions(const operators::CoreModel& model) {
                 const std::int64_t cost =
                     last < most_in_full
                         ? static_cast<std::int64_t>((last + 1) * body.function.nodes.size())
-                        : most_work;
+                        : most_work + 1;
                 ++out.functions;
                 if (work + cost <= most_work) {
                     ++out.in_full;

@@ -133,6 +133,22 @@ class Backward {
         }
         const TensorType& type = network_.type(node.inputs[0]);
         std::vector<double>& x = at(node.inputs[0]);
+        if (node.op == &operators::row_accumulate_operator) {
+            const auto& f = node.fields<operators::AccumulateFields>();
+            const auto columns = static_cast<std::size_t>(f.weights.shape[1]);
+            const auto products = static_cast<std::size_t>(f.weights.shape[0]);
+            for (std::size_t e = 0; e < y.size(); ++e) {
+                for (std::size_t k = 0; k < products && y[e] != 0; ++k) {
+                    const std::size_t from = e / columns * products + k;
+                    const int move =
+                        frac(node.types[0], e) - frac(type, from) - static_cast<int>(f.frac);
+                    x[from] += std::ldexp(
+                        y[e] * static_cast<double>(f.weights.values[k * columns + e % columns]),
+                        move);
+                }
+            }
+            return;
+        }
         const auto length = static_cast<std::size_t>(type.shape.back());
         const std::size_t results = y.size() * length / x.size();  // of one row
         for (std::size_t e = 0; e < x.size(); ++e) {

@@ -7,6 +7,7 @@
 #include "fixed/exact.h"
 #include "operators/core.h"
 #include "operators/map.h"
+#include "operators/row.h"
 #include "project/sensitivity.h"
 
 namespace gatewright::project {
@@ -16,14 +17,17 @@ namespace {
 using network::Format;
 using network::NodeId;
 
-constexpr std::int64_t most_elements = 4;  ///< of a quantiser that are aimed at
-constexpr std::int64_t most_passes = 4;    ///< of an ascent
-constexpr int most_width = 62;             ///< of rounded operands
+constexpr std::int64_t most_elements = 4;    ///< of a quantiser that are aimed at
+constexpr std::int64_t most_passes = 4;      ///< of an ascent
+constexpr std::int64_t most_sums = 1 << 16;  ///< of an accumulator's site
+constexpr int most_width = 62;               ///< of rounded operands
 
 /// One element that may overflow.
 struct Target {
     std::int64_t element = 0;
-    Interval range;  ///< rounded, at the type's binary point
+    std::int64_t sum = 0;    ///< of an accumulator
+    std::int64_t probe = 0;  ///< element of the site's probes
+    Interval range;          ///< rounded, at the type's binary point
     Interval limits;
     double excess = 0;
 };
@@ -56,6 +60,31 @@ Int128 rounded(Int128 value, int dropped, Rounding rounding) {
                               : std::numeric_limits<Int128>::max());
 }
 
+/// The finding of a site: its place, and its target of the largest excess.
+std::optional<Site> finished(Site site, const network::Network& network, NodeId id,
+                             Overflow overflow) {
+    if (site.targets.empty()) {
+        return std::nullopt;
+    }
+    std::stable_sort(site.targets.begin(), site.targets.end(),
+                     [](const Target& a, const Target& b) { return a.excess > b.excess; });
+    const Target& first = site.targets.front();
+    const network::Node& node = network.node(id);
+    const bool accumulates = node.op == &operators::row_accumulate_operator;
+    site.finding.node = id;
+    site.finding.layer = node.where.layer;
+    site.finding.overflow = overflow;
+    site.finding.elements = static_cast<std::int64_t>(site.targets.size());
+    site.finding.element = first.element;
+    site.finding.sum = first.sum;
+    site.finding.type = accumulates
+                            ? node.fields<operators::AccumulateFields>().accumulator.type
+                            : node.fields<operators::QuantizeFields>().type.at(first.element);
+    site.finding.range = first.range;
+    site.finding.limits = first.limits;
+    return site;
+}
+
 std::optional<Site> site_of(const network::Network& network, NodeId id) {
     const network::Node& node = network.node(id);
     const auto& f = node.fields<operators::QuantizeFields>();
@@ -75,24 +104,71 @@ std::optional<Site> site_of(const network::Network& network, NodeId id) {
             const auto span =
                 static_cast<double>(limits.high) - static_cast<double>(limits.low) + 1;
             const auto reach = static_cast<double>(range.high) - static_cast<double>(range.low);
-            site.targets.push_back({e, range, limits, reach / span});
+            site.targets.push_back({e, 0, e, range, limits, reach / span});
         }
     }
-    if (site.targets.empty()) {
-        return std::nullopt;
+    return finished(std::move(site), network, id, f.overflow);
+}
+
+/// Sums of an accumulator: the one of product k of column o in row r has probe (r O + o) K + k.
+std::optional<Site> accumulator_site(const network::Network& network, NodeId id) {
+    const network::Node& node = network.node(id);
+    const auto& f = node.fields<operators::AccumulateFields>();
+    const network::TensorType& x = network.type(node.inputs[0]);
+    const std::int64_t products = f.weights.shape[0];
+    const std::int64_t columns = f.weights.shape[1];
+    const std::int64_t results = element_count(node.types.front().shape);
+    const FixedType type = f.accumulator.type;
+    const Interval limits = limits_of(type, f.accumulator.overflow);
+    Site site;
+    for (std::int64_t e = 0; e < results; ++e) {
+        const std::int64_t o = e % columns;
+        const Int128 first = fixed::quantize(f.initial.values[static_cast<std::size_t>(o)],
+                                             static_cast<int>(f.initial_frac), type,
+                                             f.accumulator.rounding, f.accumulator.overflow);
+        Interval sum{first, first};
+        Interval whole = sum;  // without overflow
+        for (std::int64_t k = 0; k < products; ++k) {
+            const Int128 w = f.weights.values[static_cast<std::size_t>(k * columns + o)];
+            const Format& format = x.fixed->at(e / columns * products + k);
+            const int frac = format.type.frac + static_cast<int>(f.frac);
+            const int point = std::max(frac, type.frac);
+            const auto product = fixed::product(format.range, {w, w});
+            const auto next = [&](const Interval& from) {
+                const auto a = fixed::shifted(from, point - type.frac);
+                const auto b = product ? fixed::shifted(*product, point - frac) : std::nullopt;
+                const auto total = a && b ? fixed::sum(*a, *b) : std::nullopt;
+                if (!total) {
+                    site.width = max_width;
+                    return limits;
+                }
+                return Interval{rounded(total->low, point - type.frac, f.accumulator.rounding),
+                                rounded(total->high, point - type.frac, f.accumulator.rounding)};
+            };
+            if (w == 0) {
+                continue;
+            }
+            whole = next(whole);
+            site.width = std::max(site.width, width_for(whole));
+            const Interval before = next(sum);
+            sum = before;
+            if (!limits.contains(before)) {
+                const auto span =
+                    static_cast<double>(limits.high) - static_cast<double>(limits.low) + 1;
+                const auto reach =
+                    static_cast<double>(before.high) - static_cast<double>(before.low);
+                site.targets.push_back({e, k, e * products + k, before, limits, reach / span});
+                sum = f.accumulator.overflow == Overflow::wrap
+                          ? limits
+                          : Interval{std::clamp(before.low, limits.low, limits.high),
+                                     std::clamp(before.high, limits.low, limits.high)};
+            }
+        }
     }
-    std::stable_sort(site.targets.begin(), site.targets.end(),
-                     [](const Target& a, const Target& b) { return a.excess > b.excess; });
-    const Target& first = site.targets.front();
-    site.finding.node = id;
-    site.finding.layer = node.where.layer;
-    site.finding.overflow = f.overflow;
-    site.finding.elements = static_cast<std::int64_t>(site.targets.size());
-    site.finding.element = first.element;
-    site.finding.type = f.type.at(first.element);
-    site.finding.range = first.range;
-    site.finding.limits = first.limits;
-    return site;
+    if (results * products > most_sums) {
+        site.width = max_width;
+    }
+    return finished(std::move(site), network, id, f.accumulator.overflow);
 }
 
 /// Products and elements of one sample.
@@ -145,10 +221,11 @@ class Search {
             std::min(options_.most_tries / (wraps ? 1 : 10),
                      options_.work / work_of(model_.network) /
                          static_cast<std::int64_t>(std::max<std::size_t>(1, sites_.size())));
-        const network::Value operand = model_.network.node(site.finding.node).inputs[0];
+        const network::Value operand =
+            model_.network.outputs()[first_output_ + sites_.size() + number].value;
         for (std::size_t t = 0; t < site.targets.size() && t < most_elements; ++t) {
             const Target& target = site.targets[t];
-            const auto slopes = flat(sensitivity(model_.network, operand, target.element));
+            const auto slopes = flat(sensitivity(model_.network, operand, target.probe));
             for (const bool up : {true, false}) {
                 const bool possible = up ? target.range.high > target.limits.high
                                          : target.range.low < target.limits.low;
@@ -168,23 +245,60 @@ class Search {
         for (const bool fine : {false, true}) {
             for (const Site& site : sites) {
                 const network::Node node = out.network.node(site.finding.node);
-                auto fields = node.fields<operators::QuantizeFields>();
-                std::vector<FixedType> types;
-                const std::int64_t count = element_count(node.types.front().shape);
-                for (std::int64_t e = 0; e < count; ++e) {
-                    const int width = site.searched() ? site.width + 1 : 1;
-                    const int more = fine && site.searched() ? most_width - site.width : 0;
-                    types.push_back({true, width + more, fields.type.at(e).frac + more});
-                }
-                fields.type = PerElement<FixedType>::each(std::move(types));
-                fields.overflow = Overflow::saturate;
-                out.network.set_output(
-                    "", out.network.add(operators::quantize_operator,
-                                        network::Attributes::of(std::move(fields)), node.inputs,
-                                        node.where));
+                const int width = site.searched() ? site.width + 1 : 1;
+                const int more = fine && site.searched() ? most_width - site.width : 0;
+                out.network.set_output("", node.op == &operators::quantize_operator
+                                               ? rounded_operand(out.network, node, width, more)
+                                               : running_sums(out.network, node, width, more));
             }
         }
         return out;
+    }
+
+    static network::Value rounded_operand(network::Network& network, const network::Node& node,
+                                          int width, int more) {
+        auto fields = node.fields<operators::QuantizeFields>();
+        std::vector<FixedType> types;
+        const std::int64_t count = element_count(node.types.front().shape);
+        for (std::int64_t e = 0; e < count; ++e) {
+            types.push_back({true, width + more, fields.type.at(e).frac + more});
+        }
+        fields.type = PerElement<FixedType>::each(std::move(types));
+        fields.overflow = Overflow::saturate;
+        return network.add(operators::quantize_operator, network::Attributes::of(std::move(fields)),
+                           node.inputs, node.where);
+    }
+
+    /// The sums after each product, in an accumulator wide enough: until the first overflow they
+    /// are those of the model.
+    static network::Value running_sums(network::Network& network, const network::Node& node,
+                                       int width, int more) {
+        auto fields = node.fields<operators::AccumulateFields>();
+        const std::int64_t products = fields.weights.shape[0];
+        const std::int64_t columns = fields.weights.shape[1];
+        const auto old = fields;
+        // Of a site that is not searched one column will do.
+        const std::int64_t sums = width > 1 ? columns * products : 1;
+        fields.weights = {{products, sums},
+                          std::vector<std::int64_t>(static_cast<std::size_t>(products * sums), 0)};
+        fields.initial = {{sums}, std::vector<std::int64_t>(static_cast<std::size_t>(sums), 0)};
+        for (std::int64_t s = 0; s < sums && width > 1; ++s) {
+            const std::int64_t o = s / products;
+            // The model's accumulator begins with what it makes of `initial`.
+            fields.initial.values[static_cast<std::size_t>(s)] = static_cast<std::int64_t>(
+                fixed::quantize(old.initial.values[static_cast<std::size_t>(o)],
+                                static_cast<int>(old.initial_frac), old.accumulator.type,
+                                old.accumulator.rounding, old.accumulator.overflow));
+            for (std::int64_t k = 0; k <= s % products; ++k) {
+                fields.weights.values[static_cast<std::size_t>(k * sums + s)] =
+                    old.weights.values[static_cast<std::size_t>(k * columns + o)];
+            }
+        }
+        fields.initial_frac = old.accumulator.type.frac;
+        fields.accumulator.type = {true, width + more, old.accumulator.type.frac + more};
+        fields.accumulator.overflow = Overflow::saturate;
+        return network.add(operators::row_accumulate_operator,
+                           network::Attributes::of(std::move(fields)), node.inputs, node.where);
     }
 
     static std::vector<double> flat(const std::vector<std::vector<double>>& ports) {
@@ -229,19 +343,40 @@ class Search {
         site.finding.tries += count;
         for (const Target& target : site.targets) {
             for (std::int64_t s = 0; s < count; ++s) {
-                const Int128 value = operands[static_cast<std::size_t>(target.element * count + s)];
+                const Int128 value = operands[static_cast<std::size_t>(target.probe * count + s)];
                 if (!target.limits.contains(value)) {
-                    note(site, target, value, samples, count, s);
+                    note(site, first_of(site, target, operands, count, s), operands, samples, count,
+                         s);
                     return;
                 }
             }
         }
     }
 
-    void note(Site& site, const Target& target, Int128 value, const PortIntegers& samples,
-              std::int64_t count, std::int64_t sample) {
-        const auto& f = model_.network.node(site.finding.node).fields<operators::QuantizeFields>();
-        const FixedType type = f.type.at(target.element);
+    /// The first sum of the same accumulator that overflows: what comes after it is not the
+    /// model's.
+    static const Target& first_of(const Site& site, const Target& found,
+                                  const std::vector<std::int64_t>& operands, std::int64_t count,
+                                  std::int64_t sample) {
+        const Target* first = &found;
+        for (const Target& target : site.targets) {
+            const Int128 value = operands[static_cast<std::size_t>(target.probe * count + sample)];
+            if (target.element == found.element && target.sum < first->sum &&
+                !target.limits.contains(value)) {
+                first = &target;
+            }
+        }
+        return *first;
+    }
+
+    void note(Site& site, const Target& target, const std::vector<std::int64_t>& operands,
+              const PortIntegers& samples, std::int64_t count, std::int64_t sample) {
+        const network::Node& node = model_.network.node(site.finding.node);
+        const Int128 value = operands[static_cast<std::size_t>(target.probe * count + sample)];
+        const FixedType type =
+            node.op == &operators::quantize_operator
+                ? node.fields<operators::QuantizeFields>().type.at(target.element)
+                : site.finding.type;
         Witness witness;
         for (const auto& port : samples) {
             auto& integers = witness.inputs.emplace_back();
@@ -252,7 +387,9 @@ class Search {
         }
         witness.element = target.element;
         witness.before = value;
-        witness.after = fixed::quantize(value, type.frac, type, f.rounding, f.overflow);
+        witness.sum = target.sum;
+        witness.after =
+            fixed::quantize(value, type.frac, type, Rounding::floor, site.finding.overflow);
         site.finding.witness = std::move(witness);
     }
 
@@ -266,7 +403,7 @@ class Search {
         const auto& operands = all[first_output_ + sites_.size() + number];
         std::vector<std::int64_t> out;
         for (std::int64_t s = 0; s < count; ++s) {
-            const std::int64_t v = operands[static_cast<std::size_t>(target.element * count + s)];
+            const std::int64_t v = operands[static_cast<std::size_t>(target.probe * count + s)];
             out.push_back(up ? v : -v);
         }
         return out;
@@ -345,10 +482,15 @@ std::vector<Overflowing> find_overflows(const operators::CoreModel& model,
                                         const WitnessOptions& options) {
     std::vector<Site> sites;
     for (NodeId id = 0; id < model.network.nodes().size(); ++id) {
-        if (model.network.node(id).op == &operators::quantize_operator) {
-            if (auto site = site_of(model.network, id)) {
-                sites.push_back(std::move(*site));
-            }
+        const network::Operator* op = model.network.node(id).op;
+        std::optional<Site> site;
+        if (op == &operators::quantize_operator) {
+            site = site_of(model.network, id);
+        } else if (op == &operators::row_accumulate_operator) {
+            site = accumulator_site(model.network, id);
+        }
+        if (site) {
+            sites.push_back(std::move(*site));
         }
     }
     if (!sites.empty()) {

@@ -7,25 +7,27 @@
 #include "operators/core_model.h"
 #include "project/simulate.h"
 
-/// Where a model itself overflows: quantisers whose rounded operand may leave their type, and
-/// inputs of the whole model that make it leave.
+/// Where a model itself overflows: quantisers whose rounded operand may leave their type,
+/// accumulators with a type whose sums may, and inputs of the whole model that make them leave.
 namespace gatewright::project {
 
 /// Inputs of the whole model and what they do to one element of a quantiser's result.
 struct Witness {
     PortIntegers inputs;  ///< of one sample: [port][element]
     std::int64_t element = 0;
-    Int128 before = 0;  ///< rounded, at the type's binary point
-    Int128 after = 0;   ///< what the overflow mode makes of it
+    std::int64_t sum = 0;  ///< of an accumulator: the product (from 0) that makes it overflow
+    Int128 before = 0;     ///< rounded, at the type's binary point
+    Int128 after = 0;      ///< what the overflow mode makes of it
 };
 
-/// A quantiser that may overflow.
+/// A quantiser or an accumulator that may overflow.
 struct Overflowing {
     network::NodeId node = 0;
     std::string layer;
     Overflow overflow = Overflow::saturate;
-    std::int64_t elements = 0;  ///< that may overflow, by their ranges
+    std::int64_t elements = 0;  ///< elements, or sums of accumulators, that may, by their ranges
     std::int64_t element = 0;   ///< the one whose range exceeds its type the most
+    std::int64_t sum = 0;       ///< of an accumulator: the product whose sum that is
     FixedType type;             ///< of that element
     Interval range;             ///< of that element, rounded, at the type's binary point
     Interval limits;            ///< what the overflow mode lets through

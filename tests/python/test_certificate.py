@@ -178,7 +178,7 @@ def part_missing(c):
         (wire_proof, "proven otherwise"),
         (reduced_wire, "proven otherwise"),
         (functions, "number of functions"),
-        (unlisted_overflow, "quantisers that may overflow"),
+        (unlisted_overflow, "places that may overflow"),
         (mismatch, "1 mismatches"),
         (nothing_compared, "not compared"),
         (no_samples, "without samples"),
@@ -265,3 +265,60 @@ def test_a_folder_without_certificate_is_refused(tmp_path):
     result = check(tmp_path)
     assert result.returncode == 1
     assert "cannot be read" in result.stdout
+
+
+def levels(folder):
+    rows = json.loads((folder / "certificate.json").read_text())["comparisons"]
+    return {row["level"]: row for row in rows}
+
+
+def test_an_altered_design_is_found(design, run, tmp_path):
+    """Other Verilog than design.json gives."""
+    folder = tmp_path / "design"
+    shutil.copytree(design, folder)
+    file = next((folder / "verilog").glob("*.v"))
+    file.write_text(file.read_text() + "// altered\n")
+    result = run("verify", folder, "--samples", "2")
+    assert result.returncode == 1
+    assert "files as derived from design.json: NO\n" in result.stdout
+    assert result.stdout.endswith("verdict: different\n")
+    refused(folder, "files, adder graphs or tables")
+
+
+def test_json_is_the_certificate_without_adder_graphs(design, run, tmp_path):
+    folder = tmp_path / "design"
+    shutil.copytree(design, folder)
+    result = run("verify", folder, "--samples", "2", "--json")
+    assert result.returncode == 0
+    certificate = json.loads((folder / "certificate.json").read_text())
+    del certificate["contractions"]
+    assert json.loads(result.stdout) == certificate
+    assert certificate["samples"]["random"] == 2
+    assert certificate["samples"]["corners"] > 80
+
+
+def test_an_altered_netlist_is_found(run, tmp_path):
+    """After `synthesize`, `verify` compares the netlist as well."""
+    folder = tmp_path / "design"
+    model = ROOT / "tests/fixtures/dense_relu_quant.onnx"
+    assert run("convert", model, "-o", folder).returncode == 0
+    made = run("synthesize", folder, "--target", "ecp5")
+    if "GW0501" in made.stderr:
+        pytest.skip("no Yosys")
+    assert made.returncode == 0, made.stderr
+    result = run("verify", folder, "--samples", "20")
+    assert result.returncode == 0, result.stdout + result.stderr
+    if "skipped" in levels(folder)["netlist"]:
+        pytest.skip("no simulator")
+    assert levels(folder)["netlist"]["mismatches"] == 0
+    assert check(folder).returncode == 0
+    netlist = folder / "reports/synthesis/netlist_simulation.v"
+    text = netlist.read_text()
+    changed = re.sub(r" & ", " | ", text, count=1)
+    assert changed != text
+    netlist.write_text(changed)
+    result = run("verify", folder, "--samples", "20")
+    assert result.returncode == 1, result.stdout
+    assert levels(folder)["netlist"]["mismatches"] > 0
+    assert levels(folder)["verilog"]["mismatches"] == 0
+    refused(folder, "netlist: ")

@@ -124,7 +124,7 @@ def test_nothing_wraps_where_types_are_wide(run, tmp_path):
     certificate, printed = verified(run, tmp_path, TWO_LAYERS, config)
     # The lower bound of the ReLU has become the quantiser's own.
     assert [row["overflow"] for row in certificate["overflow"]] == ["saturate"]
-    assert "overflow: no quantiser of the circuit can wrap\n" in printed
+    assert "overflow: nothing in the circuit can wrap\n" in printed
 
 
 def test_the_only_input_that_wraps_is_found(run, tmp_path):
@@ -169,8 +169,8 @@ def test_saturation_is_told(run, tmp_path):
     (row,) = certificate["overflow"]
     assert row["overflow"] == "saturate"
     assert row["witness"]["after"] in ("-4", "3")
-    assert "saturation: 1 quantisers may saturate" in printed
-    assert "overflow: no quantiser of the circuit can wrap\n" in printed
+    assert "saturation: 1 places may saturate" in printed
+    assert "overflow: nothing in the circuit can wrap\n" in printed
 
 
 @pytest.mark.parametrize(
