@@ -325,6 +325,19 @@ RealTensor Lowering::accumulate(const RealTensor& tensor, const Tensor& weights,
     if (widest > 62) {
         refuse_weights(widest);
     }
+    // As in a contraction, by column: each may have a power of two of its own.
+    for (std::int64_t c = 0; c < groups * columns && x.scale.is_uniform(); ++c) {
+        std::uint64_t used = 0;
+        for (std::int64_t k = 0; k < length; ++k) {
+            const auto i =
+                static_cast<std::size_t>((c / columns * length + k) * columns + c % columns);
+            used |= static_cast<std::uint64_t>(std::abs(integers[i]));
+        }
+        const int bits = used == 0 ? 0 : bit_length(used) - trailing_zeros(used);
+        if (bits > most_weight_bits) {
+            refuse_weights(bits);
+        }
+    }
     const auto sums_of_group = [&](std::int64_t g, Value value) {
         const auto begin = integers.begin() + static_cast<std::ptrdiff_t>(g * length * columns);
         fields.weights.values.assign(begin, begin + static_cast<std::ptrdiff_t>(length * columns));

@@ -138,6 +138,17 @@ def test_exact_where_nothing_can_happen(run, tmp_path, numbers):
     assert "contract" in json.dumps(core)
 
 
+def test_weights_need_types_too(run, tmp_path, numbers):
+    weights, bias, x = numbers
+    model = dense(tmp_path, (weights / np.float32(3), bias, x), "Gemm")
+    (tmp_path / "t.yaml").write_text(
+        "inputs: {x: 'fixed<6,3>'}\nlayers: {fc: {accumulator: 'fixed<12,3>'}}\n"
+    )
+    done = run("convert", model, "-o", tmp_path / "d", "--config", tmp_path / "t.yaml")
+    assert done.returncode == 1
+    assert "GW0303" in done.stderr
+
+
 def test_convolution_in_groups(run, tmp_path):
     rng = np.random.default_rng(6)
     weights = (rng.integers(-20, 21, (4, 1, 2, 2)) / 16).astype(np.float32)

@@ -21,17 +21,18 @@ CASES = json.loads((FOLDER / "manifest.json").read_text())
 OTHER = (
     "avg_pool",
     "brevitas_conv",
-    "channels_last",
     "max_pool",
     "qoperator",
     "weight_conv",
 )
+# What must not be refused either.
+ALSO = ("channels_last", "conv_transpose", "upsample")
 outcomes: Counter = Counter()
 refused: list[str] = []
 
 
 def is_dense(case):
-    if "conv_transpose" in case["layer"]:
+    if any(part in case["layer"] for part in ALSO):
         return True
     return not any(part in case["layer"] for part in OTHER) and "Conv" not in case["arguments"]
 

@@ -23,12 +23,15 @@ QUANTISED = [
     "t_qonnx_ternary_mlp",
 ]
 FLOAT = [
+    "onnx_conv1d_small_keras",
+    "onnx_conv2d_small_keras",
     "onnx_dense_big_keras",
     "onnx_three_layer_keras",
     "onnx_three_layer_pytorch",
     "onnx_two_layer_keras",
     "t_torch_mcdropout_mlp",
     "t_torch_mlp",
+    "t_torch_unet_seg",
     "t_torch_vae",
 ]
 

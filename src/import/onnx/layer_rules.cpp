@@ -127,10 +127,40 @@ Spatial spatial_attributes(Call& call, const Shape& kernel, const Shape& extents
     return s;
 }
 
-void conv(Call& call) {
-    const Operand& input = call.operand(0);
+/// An axis moved from one place to another, the others keeping their order.
+Operand moved_axis(Call& call, const Operand& x, std::size_t from, std::size_t to) {
+    Shape order(x.sample_shape().size());
+    std::iota(order.begin(), order.end(), std::int64_t{0});
+    order.erase(order.begin() + static_cast<std::ptrdiff_t>(from));
+    order.insert(order.begin() + static_cast<std::ptrdiff_t>(to), static_cast<std::int64_t>(from));
+    return call.transposed(x, order, x.batch_axis);
+}
+
+/// Where a layer's input and result have their channels: QONNX has layers with channels last.
+enum class Channels { first, last };
+
+/// The input as [channels, ...] for each sample.
+Operand channels_first(Call& call, const Operand& input, Channels channels) {
     const Operand x = call.samples(input);
-    const Tensor& w = call.constant(1, "weights");
+    const std::size_t rank = x.sample_shape().size();
+    return channels == Channels::first || rank == 0 ? x : moved_axis(call, x, rank - 1, 0);
+}
+
+void set_result(Call& call, const Operand& y, const Operand& input, Channels channels) {
+    const std::size_t rank = y.sample_shape().size();
+    call.set(
+        call.restore(channels == Channels::first ? y : moved_axis(call, y, 0, rank - 1), input));
+}
+
+void conv(Call& call, Channels channels) {
+    const Operand& input = call.operand(0);
+    const Operand x = channels_first(call, input, channels);
+    call.constant(1, "weights");
+    Operand weights = call.operand(1);
+    if (channels == Channels::last && weights.constant.shape.size() > 2) {
+        weights = moved_axis(call, weights, weights.constant.shape.size() - 1, 1);
+    }
+    const Tensor& w = weights.constant;
     if (w.shape.size() < 3 || x.sample_shape().size() + 1 != w.shape.size()) {
         call.refuse(fmt::format("weights of shape {} do not fit an input of shape {}",
                                 to_string(w.shape), to_string(x.sample_shape())));
@@ -146,12 +176,13 @@ void conv(Call& call) {
     const Spatial s = spatial_attributes(call, kernel, extents);
     const ConvFields fields{s.strides, s.dilations, s.before, s.after, call.integer("group", 1),
                             {}};
-    std::vector<Operand> operands = {x, call.operand(1)};
+    std::vector<Operand> operands = {x, weights};
     if (call.has(2)) {
         operands.push_back(call.operand(2));
     }
-    call.set(call.restore(
-        call.emit(conv_operator, Attributes::of(fields), operands, x.batch_axis).front(), input));
+    set_result(call,
+               call.emit(conv_operator, Attributes::of(fields), operands, x.batch_axis).front(),
+               input, channels);
 }
 
 void conv_transpose(Call& call) {
@@ -226,9 +257,9 @@ void conv_transpose(Call& call) {
         input));
 }
 
-void pool(Call& call, const char* kind) {
+void pool(Call& call, const char* kind, Channels channels) {
     const Operand& input = call.operand(0);
-    const Operand x = call.samples(input);
+    const Operand x = channels_first(call, input, channels);
     const auto kernel = call.integer_list("kernel_shape");
     if (!kernel || x.sample_shape().size() != kernel->size() + 1) {
         call.refuse("its kernel does not fit the input", {}, "kernel_shape");
@@ -258,8 +289,8 @@ void pool(Call& call, const char* kind) {
             call.refuse("it gives the positions of the maxima too", "Remove that output.");
         }
     }
-    call.set(call.restore(
-        call.emit(pool_operator, Attributes::of(fields), {x}, x.batch_axis).front(), input));
+    set_result(call, call.emit(pool_operator, Attributes::of(fields), {x}, x.batch_axis).front(),
+               input, channels);
 }
 
 void global_pool(Call& call, const char* kind) {
@@ -381,10 +412,10 @@ void top_k(Call& call) {
 const RuleRow rows[] = {
     {"MatMul", &matmul},
     {"Gemm", &gemm},
-    {"Conv", &conv},
+    {"Conv", [](Call& c) { conv(c, Channels::first); }},
     {"ConvTranspose", &conv_transpose},
-    {"MaxPool", [](Call& c) { pool(c, "max"); }},
-    {"AveragePool", [](Call& c) { pool(c, "average"); }},
+    {"MaxPool", [](Call& c) { pool(c, "max", Channels::first); }},
+    {"AveragePool", [](Call& c) { pool(c, "average", Channels::first); }},
     {"GlobalAveragePool", [](Call& c) { global_pool(c, "mean"); }},
     {"GlobalMaxPool", [](Call& c) { global_pool(c, "max"); }},
     {"BatchNormalization", &batch_norm},
@@ -403,6 +434,14 @@ const RuleRow rows[] = {
 
 std::span<const RuleRow> layer_rules() {
     return rows;
+}
+
+std::span<const RuleRow> channels_last_rules() {
+    static const RuleRow with_channels_last[] = {
+        {"Conv", [](Call& c) { conv(c, Channels::last); }},
+        {"MaxPool", [](Call& c) { pool(c, "max", Channels::last); }},
+    };
+    return with_channels_last;
 }
 
 }  // namespace gatewright::onnx

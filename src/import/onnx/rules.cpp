@@ -26,6 +26,9 @@ Rule find_rule(std::string_view domain, std::string_view op_type) {
     if (is_qonnx_domain(domain)) {
         return find_in(qonnx_rules(), op_type);
     }
+    if (domain == "qonnx.custom_op.channels_last") {
+        return find_in(channels_last_rules(), op_type);
+    }
     if (!domain.empty()) {
         return nullptr;
     }

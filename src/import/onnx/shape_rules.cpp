@@ -239,7 +239,9 @@ void flatten(Call& call) {
     }
     const Shape& shape_of = x.sample_shape();
     if (x.batch_axis >= 0) {
-        if (x.batch_axis != 0 || axis != 1) {
+        // [batch, ...] as one row mixes samples, unless the file declares a batch of one.
+        const bool one_row = axis == 0 && call.importer().declared_batch() == 1;
+        if (x.batch_axis != 0 || (axis != 1 && !one_row)) {
             throw BatchMixed();
         }
         call.set(call.reshaped(x, {element_count(shape_of)}, 0));
