@@ -5,6 +5,7 @@
 #include "bits/evaluator.h"
 #include "project/certificate.h"
 #include "project/commands.h"
+#include "project/hls_check.h"
 #include "project/samples.h"
 
 namespace gatewright::project {
@@ -163,14 +164,30 @@ ordered_json verify(const VerifyOptions& options,
             {{"level", level},
              {"skipped", "no simulator is installed (apt-get install verilator)"}});
     };
-    simulated("verilog", verilog_files(options.folder, stored), "verify");
     const fs::path netlist = options.folder / "reports" / "synthesis" / "netlist_simulation.v";
     std::error_code error;
-    if (fs::is_regular_file(netlist, error)) {
-        simulated("netlist", {netlist}, "verify_netlist");
-    } else {
+    if (!has_verilog(stored.settings)) {
         comparisons.push_back(
-            {{"level", "netlist"}, {"skipped", "not synthesised yet: run gatewright synthesize"}});
+            {{"level", "verilog"}, {"skipped", "the design was written without Verilog"}});
+    } else {
+        simulated("verilog", verilog_files(options.folder, stored), "verify");
+        if (fs::is_regular_file(netlist, error)) {
+            simulated("netlist", {netlist}, "verify_netlist");
+        } else {
+            comparisons.push_back({{"level", "netlist"},
+                                   {"skipped", "not synthesised yet: run gatewright synthesize"}});
+        }
+    }
+    if (has_hls(stored.settings)) {
+        say("compiling C++");
+    }
+    for (const HlsOutcome& c :
+         check_hls(options.folder, stored, inputs, emulated, samples, options.timeout_seconds)) {
+        if (c.skipped.empty()) {
+            add(c.level, c.mismatches, {{"tool", c.tool}, {"version", c.version}});
+        } else {
+            comparisons.push_back({{"level", c.level}, {"skipped", c.skipped}});
+        }
     }
     out["comparisons"] = comparisons;
     equal = equal && same_files;

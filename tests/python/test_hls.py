@@ -133,6 +133,32 @@ def test_only_what_is_named_is_written(run, tmp_path):
         assert "--backend verilog" in refused.stderr
 
 
+def test_verify_compiles_every_dialect(run, tmp_path):
+    folder = tmp_path / "design"
+    names = ",".join(NAMES)
+    assert run("convert", MODEL, "-o", folder, "--backend", names).returncode == 0
+    done = run("verify", folder, "--samples", "100", "--json")
+    assert done.returncode == 0, done.stderr
+    certificate = json.loads(done.stdout)
+    rows = {row["level"]: row for row in certificate["comparisons"]}
+    assert "skipped" in rows["verilog"]
+    for name in NAMES:
+        row = rows[f"hls/{name}"]
+        assert "skipped" in row or (row["mismatches"] == 0 and row["tool"] == "g++")
+    assert rows["hls/cpp"]["mismatches"] == 0
+    # A circuit that computes other numbers is told in both ways.
+    source = folder / "hls/cpp/digits_mlp.cpp"
+    text = source.read_text()
+    at = text.rindex(" + ")
+    source.write_text(text[:at] + " - " + text[at + 3 :])
+    done = run("verify", folder, "--samples", "100", "--json")
+    assert done.returncode == 1
+    certificate = json.loads(done.stdout)
+    assert certificate["files_as_derived"] is False
+    rows = {row["level"]: row for row in certificate["comparisons"]}
+    assert rows["hls/cpp"]["mismatches"] > 0
+
+
 def test_naming_twice_and_in_any_order_is_the_same(run, tmp_path):
     for folder, arguments in [
         ("a", ["--backend", "vitis,cpp"]),

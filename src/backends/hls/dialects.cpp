@@ -352,6 +352,7 @@ constexpr Dialect table[] = {
      .prelude = "#include <ap_int.h>\n",
      .conversions = vitis_conversions,
      .pipeline = "#pragma HLS PIPELINE II=1",
+     .inlined = "#pragma HLS INLINE",
      .ram_storage = "static ",
      .headers = {"ap_int.h", "AP_TYPES", "Vitis HLS has them in its folder include.",
                  "vivado/ap_types"},

@@ -44,6 +44,10 @@ class Identifiers {
     std::set<std::string> used_;
 };
 
+/// A body of more statements than this is printed as functions of that many: compilers take time
+/// that grows with the square of a function's length.
+constexpr std::size_t part_length = 500;
+
 class Printer {
   public:
     Printer(const design::Process& process, const Dialect& dialect)
@@ -74,6 +78,7 @@ class Printer {
             loops_.push_back(names_.unique(loop.name, "_loop"));
         }
         count_words();
+        split_body();
     }
 
     EmittedFiles files() {
@@ -106,6 +111,34 @@ class Printer {
             }
         }
     }
+
+    /// Gives each node of a long body its part; inputs are in none.
+    void split_body() {
+        const Function& f = process_.body;
+        std::vector<int> part(f.nodes.size(), -1);
+        std::size_t statements = 0;
+        for (bits::NodeId id = 0; id < f.nodes.size(); ++id) {
+            if (f.nodes[id].op != Op::constant && f.nodes[id].op != Op::input) {
+                part[id] = static_cast<int>(statements++ / part_length);
+            }
+        }
+        if (statements <= 2 * part_length) {
+            return;
+        }
+        parts_ = static_cast<int>((statements - 1) / part_length) + 1;
+        part_of_ = std::move(part);
+        crosses_.assign(f.nodes.size(), false);
+        for (bits::NodeId id = 0; id < f.nodes.size(); ++id) {
+            for (int i = 0; i < bits::info(f.nodes[id].op).operands; ++i) {
+                const bits::NodeId operand = f.nodes[id].operand[i];
+                crosses_[operand] = crosses_[operand] || part_of_[operand] != part_of_[id];
+            }
+        }
+        for (const bits::Output& output : f.outputs) {
+            crosses_[output.node] = true;
+        }
+    }
+    bool is_split(const Function& f) const { return parts_ > 0 && &f == &process_.body; }
 
     std::string signature() const {
         std::vector<std::string> arguments;
@@ -157,7 +190,8 @@ class Printer {
         if (node.op == Op::constant) {
             return dialect_.literal(f.constant(node), node.type);
         }
-        return fmt::format("{}{}", prefix, id);
+        const bool elsewhere = is_split(f) && part_of_[id] != part_;
+        return fmt::format("{}{}{}", elsewhere ? "s." : "", prefix, id);
     }
 
     void statements(const Function& f, std::string_view prefix,
@@ -165,7 +199,7 @@ class Printer {
         std::uint32_t origin = 0;
         for (bits::NodeId id = 0; id < f.nodes.size(); ++id) {
             const Node& node = f.nodes[id];
-            if (node.op == Op::constant) {
+            if (node.op == Op::constant || (is_split(f) && part_of_[id] != part_)) {
                 continue;
             }
             if (node.origin != origin && node.op != Op::input) {
@@ -192,6 +226,9 @@ class Printer {
                 value = dialect_.operation(node, operands);
             }
             put("{}const {} {}{} = {};\n", indent, dialect_.type(node.type), prefix, id, value);
+            if (is_split(f) && crosses_[id]) {
+                put("{0}s.{1}{2} = {1}{2};\n", indent, prefix, id);
+            }
         }
     }
 
@@ -202,7 +239,7 @@ class Printer {
             for (const Int128 word : table.words) {
                 words.push_back(dialect_.literal(word, table.type));
             }
-            put("    // {}\n    static const {} {}table{}[{}] = {{{}}};\n", printable(table.name),
+            put("// {}\nstatic const {} {}table{}[{}] = {{{}}};\n\n", printable(table.name),
                 dialect_.type(table.type), prefix, t, words.size(), fmt::join(words, ", "));
         }
     }
@@ -243,9 +280,11 @@ class Printer {
     }
 
     std::string source() {
-        put("#include \"{}.h\"\n\n{} {{\n", name_, signature());
+        put("#include \"{}.h\"\n\n", name_);
         tables(process_.control, "c");
         tables(process_.body, "v");
+        parts();
+        put("{} {{\n", signature());
         declare_memories();
         for (std::size_t r = 0; r < registers_.size(); ++r) {
             const bits::Type type = process_.registers[r].lane.bits();
@@ -278,6 +317,30 @@ class Printer {
         return fmt::to_string(text_);
     }
 
+    /// The functions that a long body is split into, and the variables that they share.
+    void parts() {
+        if (parts_ == 0) {
+            return;
+        }
+        const Function& f = process_.body;
+        put("struct {}_values {{\n", name_);
+        for (bits::NodeId id = 0; id < f.nodes.size(); ++id) {
+            if (crosses_[id] && f.nodes[id].op != Op::constant) {
+                put("    {} v{};\n", dialect_.type(f.nodes[id].type), id);
+            }
+        }
+        put("}};\n\n");
+        for (part_ = 0; part_ < parts_; ++part_) {
+            put("void {0}_part{1}({0}_values& s) {{\n", name_, part_);
+            if (!dialect_.inlined.empty()) {
+                put("{}\n", dialect_.inlined);
+            }
+            statements(f, "v", {}, "    ");
+            put("}}\n\n");
+        }
+        part_ = -1;
+    }
+
     void iteration(const std::string& indent, bool looping) {
         statements(process_.control, "c", loops_, indent);
         std::vector<std::string> values = loops_;
@@ -307,7 +370,13 @@ class Printer {
             slot += process_.memories[m].contents.empty() ? 3 : 1;
         }
         const Function& body = process_.body;
+        if (parts_ > 0) {
+            put("{}{}_values s;\n", indent, name_);
+        }
         statements(body, "v", values, indent);
+        for (int part = 0; part < parts_; ++part) {
+            put("{}{}_part{}(s);\n", indent, name_, part);
+        }
 
         std::size_t result = 0;
         const auto assign = [&](std::string_view deeper, const std::string& to, bits::Type type) {
@@ -468,6 +537,10 @@ int main(int count, char** arguments) {
     std::string name_;
     std::vector<std::string> inputs_, outputs_, memories_, registers_, loops_;
     std::vector<std::int64_t> words_;  ///< a frame, of the inputs, then of the outputs
+    int parts_ = 0;                    ///< functions that the body is split into; 0: it is not
+    int part_ = -1;                    ///< the one at work; -1: the process's own function
+    std::vector<int> part_of_;         ///< [node of the body]
+    std::vector<bool> crosses_;        ///< [node of the body]: used outside its part
     fmt::memory_buffer text_;
 };
 

@@ -33,6 +33,7 @@ struct Dialect {
     std::string_view prelude;           ///< before everything in the header
     std::string_view conversions;       ///< for main(): `integer` (128 bits) to and from a type
     std::string_view pipeline = {};     ///< the line that opens an iteration; may be empty
+    std::string_view inlined = {};      ///< the line that opens a function to be inlined
     std::string_view ram_storage = {};  ///< before a RAM's declaration
     std::string_view ram_initial = {};  ///< behind it
     Headers headers = {};

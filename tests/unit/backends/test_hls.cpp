@@ -81,6 +81,21 @@ TEST_CASE("printed C++ computes what the evaluator computes, for every operation
     }
 }
 
+TEST_CASE("a long body, which is printed as several functions, computes the same") {
+    std::mt19937_64 random(8);
+    bits::Function f = bits::samples::random_function(1400, 2, 40, random);
+    f.outputs.clear();
+    for (bits::NodeId id = 0; id < f.nodes.size(); id += 7) {
+        bits::samples::push_output(f, id);
+    }
+    const auto frames = bits::samples::random_values(f, 50, random);
+    const design::Process process = process_of(std::move(f));
+    const auto files = backends::hls::emit(process, backends::hls::dialects().front());
+    CHECK(files[1].text.find("random_part0") != std::string::npos);
+    CHECK(files[1].text.find("random_part1") != std::string::npos);
+    check_printed(process, frames);
+}
+
 TEST_CASE("a small network of dense layers, unrolled, is the same in both dialects") {
     std::mt19937 random(5);
     CoreModel model;
