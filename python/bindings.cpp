@@ -192,11 +192,14 @@ std::string config_template(const std::string& file, const std::string& weights)
     return project::configuration_template(project::load_model(source_of(file, weights)));
 }
 
-nb::tuple simulate(const std::string& folder, const nb::dict& arrays, const std::string& simulator,
-                   bool netlist, std::uint64_t seed, double timeout) {
+nb::tuple simulate(const std::string& folder, const nb::dict& arrays,
+                   const std::optional<std::string>& simulator, bool netlist, std::uint64_t seed,
+                   double timeout) {
     project::SimulateOptions options;
     options.folder = folder;
-    options.simulator = flow::simulator_named(simulator);
+    if (simulator) {
+        options.simulator = flow::simulator_named(*simulator);
+    }
     options.netlist = netlist;
     options.seed = seed;
     options.timeout_seconds = timeout;
@@ -268,8 +271,8 @@ NB_MODULE(_core, m) {
           "clock_period"_a.none(), "clock_enable"_a, "extra_depth"_a, "config"_a, "calibration"_a,
           "bits"_a.none(), "max_error"_a.none(), "final_activation"_a, "force"_a);
     m.def("config_template", &config_template, "model"_a, "weights"_a);
-    m.def("simulate", &simulate, "folder"_a, "arrays"_a, "simulator"_a, "netlist"_a, "seed"_a,
-          "timeout"_a);
+    m.def("simulate", &simulate, "folder"_a, "arrays"_a, "simulator"_a.none(), "netlist"_a,
+          "seed"_a, "timeout"_a);
     m.def("synthesize", &synthesize, "folder"_a, "target"_a.none(), "place_and_route"_a,
           "timeout"_a);
     m.def("verify", &verify, "folder"_a, "samples"_a, "seed"_a, "timeout"_a);

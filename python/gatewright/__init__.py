@@ -263,7 +263,7 @@ def simulate(
     folder: StrPath,
     x: Arrays,
     *,
-    simulator: str = "verilator",
+    simulator: str | None = None,
     netlist: bool = False,
     seed: int = 0,
     timeout: float = 0,
@@ -271,7 +271,8 @@ def simulate(
     """Runs a design's Verilog, or its synthesised netlist, on samples.
 
     Args:
-        simulator: "verilator" or "icarus".
+        simulator: "verilator" or "icarus"; by default the first for Verilog and the second, which
+            is sooner built, for netlists.
         netlist: the netlist that `synthesize` wrote.
         seed: other than 0: random gaps between frames.
         timeout: seconds for each tool; 0: none.

@@ -13,13 +13,15 @@ struct Options {
     std::string folder;
     std::string input;
     std::string output;
-    std::string simulator = "verilator";
+    std::string simulator;
 };
 
 void run(Options& o) {
     check_output_name(o.output);
     o.simulate.folder = o.folder;
-    o.simulate.simulator = flow::simulator_named(o.simulator);
+    if (!o.simulator.empty()) {
+        o.simulate.simulator = flow::simulator_named(o.simulator);
+    }
     const auto result = project::simulate_samples(o.simulate, read_arrays(o.input), o.input);
     write_arrays(o.output, result.outputs);
     fmt::print("{} {}: {} samples, {} values differ from the emulator, latency {} cycles\n",
@@ -37,7 +39,9 @@ void add_simulate(CLI::App& program) {
     command->add_option("DIR", o->folder, "the design folder")->required();
     command->add_option("-i,--input", o->input, "X.npy or X.npz, as for predict")->required();
     command->add_option("-o,--output", o->output, "Y.npy or Y.npz")->required();
-    command->add_option("--simulator", o->simulator, "verilator or icarus")->capture_default_str();
+    command->add_option("--simulator", o->simulator,
+                        "verilator (runs fastest; the default) or icarus (soon built; the default "
+                        "for netlists)");
     command->add_flag("--netlist", o->simulate.netlist,
                       "the synthesised netlist instead of the Verilog");
     command->add_option("--seed", o->simulate.seed, "random gaps between frames; 0: none");

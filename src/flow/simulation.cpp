@@ -89,6 +89,16 @@ Simulator simulator_named(std::string_view name) {
                   "Use verilator or icarus");
 }
 
+Simulator default_simulator(bool netlist) {
+    const auto installed = [](ToolId id) { return !tool_status(id).version.empty(); };
+    if (netlist) {
+        return installed(ToolId::icarus) || !installed(ToolId::verilator) ? Simulator::icarus
+                                                                          : Simulator::verilator;
+    }
+    return installed(ToolId::verilator) || !installed(ToolId::icarus) ? Simulator::verilator
+                                                                      : Simulator::icarus;
+}
+
 Simulation build_simulation(const SimulationJob& job) {
     const bool verilator = job.simulator == Simulator::verilator;
     const Tool tool = find_tool(verilator ? ToolId::verilator : ToolId::icarus);

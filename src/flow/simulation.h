@@ -15,6 +15,10 @@ enum class Simulator { verilator, icarus };
 /// Throws Failure (tool_missing) that lists the known names for any other one.
 Simulator simulator_named(std::string_view name);
 
+/// What to simulate with if nobody says: Verilator runs fastest, Icarus is far sooner built, which
+/// is what counts for a netlist of many cells. The other one where the first is not installed.
+Simulator default_simulator(bool netlist);
+
 struct SimulationJob {
     std::vector<std::filesystem::path> files{};  ///< Verilog sources, testbench included
     std::string top{};                           ///< name of the testbench module

@@ -52,7 +52,7 @@ Prediction predict(const PredictOptions& options, const NamedSources& arrays,
 
 struct SimulateOptions {
     std::filesystem::path folder;
-    flow::Simulator simulator = flow::Simulator::verilator;
+    std::optional<flow::Simulator> simulator;  ///< absent: flow::default_simulator
     bool netlist = false;
     std::uint64_t seed = 0;
     double timeout_seconds = 0;

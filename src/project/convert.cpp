@@ -266,7 +266,8 @@ SimulatedPrediction simulate_samples(const SimulateOptions& options, const Named
     SimulatedPrediction out;
     out.samples = samples.count;
     out.outcome = simulate(options.folder, files, stored_interface(design), inputs, samples.count,
-                           options.simulator, work, options.seed, options.timeout_seconds);
+                           options.simulator.value_or(flow::default_simulator(options.netlist)),
+                           work, options.seed, options.timeout_seconds);
     const PortIntegers expected =
         emulate::TensorEmulator(design.model).run_integers(inputs, samples.count);
     for (std::size_t p = 0; p < expected.size(); ++p) {

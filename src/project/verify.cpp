@@ -143,26 +143,22 @@ ordered_json verify(const VerifyOptions& options,
         ordered_json::object());
 
     const auto simulated = [&](const std::string& level, const std::vector<fs::path>& files,
-                               const std::string& work) {
+                               const std::string& work, bool is_netlist) {
         say(level);
-        // Verilator is fast to run, Icarus soon built; either will do.
-        for (const flow::Simulator simulator :
-             {flow::Simulator::verilator, flow::Simulator::icarus}) {
-            const bool verilator = simulator == flow::Simulator::verilator;
-            if (flow::tool_status(verilator ? flow::ToolId::verilator : flow::ToolId::icarus)
-                    .version.empty()) {
-                continue;
-            }
-            const SimulationOutcome outcome = simulate(
-                options.folder, files, translation.interface, inputs, samples, simulator,
-                options.folder / "simulation" / work, options.seed, options.timeout_seconds);
-            add(level, differing(emulated, outcome.outputs) + outcome.undefined,
-                {{"tool", outcome.tool}, {"version", outcome.version}});
+        const flow::Simulator simulator = flow::default_simulator(is_netlist);
+        const bool verilator = simulator == flow::Simulator::verilator;
+        if (flow::tool_status(verilator ? flow::ToolId::verilator : flow::ToolId::icarus)
+                .version.empty()) {
+            comparisons.push_back(
+                {{"level", level},
+                 {"skipped", "no simulator is installed (apt-get install verilator)"}});
             return;
         }
-        comparisons.push_back(
-            {{"level", level},
-             {"skipped", "no simulator is installed (apt-get install verilator)"}});
+        const SimulationOutcome outcome =
+            simulate(options.folder, files, translation.interface, inputs, samples, simulator,
+                     options.folder / "simulation" / work, options.seed, options.timeout_seconds);
+        add(level, differing(emulated, outcome.outputs) + outcome.undefined,
+            {{"tool", outcome.tool}, {"version", outcome.version}});
     };
     const fs::path netlist = options.folder / "reports" / "synthesis" / "netlist_simulation.v";
     std::error_code error;
@@ -170,9 +166,9 @@ ordered_json verify(const VerifyOptions& options,
         comparisons.push_back(
             {{"level", "verilog"}, {"skipped", "the design was written without Verilog"}});
     } else {
-        simulated("verilog", verilog_files(options.folder, stored), "verify");
+        simulated("verilog", verilog_files(options.folder, stored), "verify", false);
         if (fs::is_regular_file(netlist, error)) {
-            simulated("netlist", {netlist}, "verify_netlist");
+            simulated("netlist", {netlist}, "verify_netlist", true);
         } else {
             comparisons.push_back({{"level", "netlist"},
                                    {"skipped", "not synthesised yet: run gatewright synthesize"}});
