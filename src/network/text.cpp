@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <filesystem>
 
 #include "network/network.h"
 
@@ -17,7 +18,8 @@ std::string print_value(Value value) {
 std::string print_location(const Location& where) {
     std::string out = print_field(where.layer) + " " + print_field(where.type);
     if (!where.file.empty()) {
-        out += " " + print_field(where.file);
+        // Without its folder: a network is the same wherever its file lies.
+        out += " " + print_field(std::filesystem::path(where.file).filename().string());
     }
     return out;
 }

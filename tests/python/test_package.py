@@ -106,6 +106,35 @@ def test_verify_and_report(design):
     assert "http://" not in page.replace("http://www.w3.org", "")
 
 
+def test_what_is_written_is_the_same_wherever_the_model_lies(tmp_path):
+    written = []
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+        copy = tmp_path / folder / MODEL.name
+        copy.write_bytes(MODEL.read_bytes())
+        out = tmp_path / folder / "design"
+        gatewright.convert(copy, out)
+        files = sorted(file for file in out.rglob("*") if file.is_file())
+        written.append({file.relative_to(out): file.read_bytes() for file in files})
+        assert not any(str(tmp_path).encode() in text for text in written[-1].values())
+    assert written[0] == written[1]
+
+
+def test_layers_of_the_report_add_up(design):
+    layers = gatewright.report(design)["layers"]
+    for layer in layers:
+        assert layer["initiation_interval"] == 1
+        assert layer["latency_ns"] == 10 * layer["latency_cycles"]
+    report = gatewright.report(design)
+    assert sum(layer["register_bits"] for layer in layers) <= report["total"]["register_bits"]
+    pytest.importorskip("pyosys", reason="pyosys is not installed")
+    synthesis = gatewright.synthesize(design, target="ecp5")["synthesis"]
+    assert sum(layer["cells"]["ff"] for layer in synthesis["layers"]) == synthesis["total"]["ff"]
+    for layer in gatewright.report(design)["layers"]:
+        assert layer["lut"] > 0, layer["layer"]
+        assert layer["dsp"] == 0
+
+
 FLOAT = DIGITS.parent / "float_mlp"
 FLOAT_MODEL = FLOAT / "float_mlp.onnx"
 TYPES = {
