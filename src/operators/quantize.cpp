@@ -128,15 +128,21 @@ Forms find_forms(const StepFunction& f) {
     return forms;
 }
 
-/// Whether the quantiser of `f` may wrap: its chain, seen at both ends if it never turns, leaves
-/// the levels.
+/// Whether the quantiser of `f` may wrap: its chain, which is seen at both ends if it never turns,
+/// leaves the levels there. (What a wrap gives may be the nearest level by chance, so levels
+/// without end are compared, not results.)
 bool may_wrap(const StepFunction& f) {
     Step clipped = *f.quantiser;
     clipped.overflow = Overflow::saturate;
     StepFunction clipping = f;
     clipping.quantiser = &clipped;
-    return clipping.direction() == 0 || f.at(f.domain.low) != clipping.at(f.domain.low) ||
-           f.at(f.domain.high) != clipping.at(f.domain.high);
+    Step endless = clipped;
+    endless.parameters[2] = Rational(-power_of_two(100));
+    endless.parameters[3] = power_of_two(100);
+    StepFunction unbounded = f;
+    unbounded.quantiser = &endless;
+    const auto leaves = [&](Int128 n) { return unbounded.at(n) != clipping.at(n); };
+    return clipping.direction() == 0 || leaves(f.domain.low) || leaves(f.domain.high);
 }
 
 bool same_rounding(const std::vector<Forms>& forms) {

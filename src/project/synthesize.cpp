@@ -21,14 +21,13 @@ ordered_json synthesize(const SynthesizeOptions& options) {
     job.timeout_seconds = options.timeout_seconds;
     job.dsp = false;  // so that the netlist can be simulated and compared with peers
     job.bram = false;
+    for (const char* stale : {"synthesis.json", "place_and_route.json"}) {
+        std::error_code error;
+        fs::remove(options.folder / "reports" / stale, error);  // of another netlist
+    }
     const flow::SynthesisResult result = flow::synthesize(job);
     ordered_json out;
     out["synthesis"] = flow::to_json(result);
-    if (options.by_layer) {
-        job.folder = options.folder / "reports" / "synthesis_by_layer";
-        out["synthesis"]["layers"] =
-            cells_by_layer(translate(design.model, design.settings), result, job);
-    }
     write_text(options.folder / "reports" / "synthesis.json", out["synthesis"].dump(1) + "\n");
     if (options.place_and_route) {
         flow::PlaceAndRouteJob pnr;
@@ -39,6 +38,12 @@ ordered_json synthesize(const SynthesizeOptions& options) {
         out["place_and_route"] = flow::to_json(flow::place_and_route(pnr));
         write_text(options.folder / "reports" / "place_and_route.json",
                    out["place_and_route"].dump(1) + "\n");
+    }
+    if (options.by_layer) {
+        job.folder = options.folder / "reports" / "synthesis_by_layer";
+        out["synthesis"]["layers"] =
+            cells_by_layer(translate(design.model, design.settings), result, job);
+        write_text(options.folder / "reports" / "synthesis.json", out["synthesis"].dump(1) + "\n");
     }
     return out;
 }
