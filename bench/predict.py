@@ -64,7 +64,9 @@ class Subject:
         try:
             self.model.predict(self.inputs(1))  # libraries start their threads now
         except gatewright.Error:
-            self.config = self.model.config_template()
+            self.folder = tempfile.TemporaryDirectory()
+            self.config = Path(self.folder.name) / "config.yaml"
+            self.config.write_text(self.model.config_template())
             self.model.predict(self.inputs(1), config=self.config)
 
     def inputs(self, samples: int) -> dict[str, np.ndarray]:
@@ -104,9 +106,7 @@ def command_seconds(subject: Subject, program: str, arrays: dict, repeat: int) -
             np.savez(x, **arrays)
         command = [program, "predict", str(subject.path), "-i", str(x), "-o", str(y)]
         if subject.config is not None:
-            config = Path(folder) / "config.yaml"
-            config.write_text(subject.config)
-            command += ["--config", str(config)]
+            command += ["--config", str(subject.config)]
         best = float("inf")
         for _ in range(repeat):
             process = subprocess.Popen(command)

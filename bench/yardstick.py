@@ -74,6 +74,10 @@ def plain_model(path: Path):
             free = numpy_helper.from_array(np.array([0, *shape[1:]], np.int64), f"shape/{i}")
             graph.initializer.append(free)
             node.input[1] = free.name
+            del node.attribute[:]  # allowzero: zero would not mean "as the input has it"
+        elif node.op_type == "Flatten":
+            for attribute in node.attribute:
+                attribute.i = max(attribute.i, 1)
     del graph.node[:]
     graph.node.extend(nodes)
     given = {i.name for i in graph.initializer}
@@ -133,9 +137,11 @@ class Yardstick:
 
     def run(self, arrays: dict[str, np.ndarray], batch: int) -> list[np.ndarray]:
         """The outputs, `batch` samples at a time."""
-        names = [i.name for i in self.session.get_inputs()]
-        arrays = dict(zip(names, arrays.values(), strict=True))
         count = len(next(iter(arrays.values())))
+        arrays = {
+            port.name: array.reshape(count, *port.shape[1:])
+            for port, array in zip(self.session.get_inputs(), arrays.values(), strict=True)
+        }
         parts = [
             self.session.run(None, {n: a[i : i + batch] for n, a in arrays.items()})
             for i in range(0, count, batch)

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "emulate/contraction.h"
+#include "emulate/function_content.h"
 #include "emulate/staircase.h"
 #include "operators/core.h"
 
@@ -135,11 +136,20 @@ struct TensorEmulator::Program {
         for (const Buffer& buffer : kernel.inputs) {
             lanes.push_back(buffer.lane);
         }
+        std::map<std::vector<std::int64_t>, std::int32_t> known;
+        std::vector<std::int32_t> evaluator_of;
         for (const operators::Body& body : bodies.bodies) {
-            kernel.evaluators.emplace_back(body.function, lanes,
-                                           std::vector<Lane>{kernel.outputs[0].lane});
+            const auto [at, is_new] = known.try_emplace(
+                content_of(body.function), static_cast<std::int32_t>(kernel.evaluators.size()));
+            if (is_new) {
+                kernel.evaluators.emplace_back(body.function, lanes,
+                                               std::vector<Lane>{kernel.outputs[0].lane});
+            }
+            evaluator_of.push_back(at->second);
         }
-        kernel.body_of = std::move(bodies.body_of);
+        for (const std::int32_t body : bodies.body_of) {
+            kernel.body_of.push_back(evaluator_of[static_cast<std::size_t>(body)]);
+        }
         for (const network::TensorType& type : types) {
             kernel.index.push_back(broadcast_index(type.shape, node.types.front().shape));
         }
