@@ -94,7 +94,12 @@ def plain_model(path: Path):
 
 def multiply_accumulates(model) -> int | None:
     """Of one sample, in its convolutions and matrix products; None if a shape is unknown."""
-    graph = shape_inference.infer_shapes(model).graph
+    one = onnx.ModelProto()
+    one.CopyFrom(model)
+    for value in [*one.graph.input, *one.graph.output]:
+        if value.type.tensor_type.shape.dim[0].dim_param:
+            value.type.tensor_type.shape.dim[0].dim_value = 1
+    graph = shape_inference.infer_shapes(one, data_prop=True).graph
     shapes = {i.name: list(i.dims) for i in graph.initializer}
     for value in [*graph.value_info, *graph.input, *graph.output]:
         dims = value.type.tensor_type.shape.dim
