@@ -1,22 +1,35 @@
-"""Samples per CPU second of `predict` on one thread.
+"""Samples per CPU second of `predict` on one thread, beside onnxruntime on one thread.
 
-    bench/predict.py MODEL [--input IO.npz] [--samples N] [--repeat R]
+    bench/predict.py MODEL... [--input IO.npz] [--samples N] [--repeat R] [--program GATEWRIGHT]
 
-MODEL is a model file, or a folder that holds one beside its io.npz. The arrays of io.npz (by
-default the one beside the model) that the model takes as inputs are tiled to N samples; without N,
-to as many as need a second, or 256 MiB. Prediction runs in this process, through the Python
-package. Each call also reads and lowers the model: that is measured with one sample, shown, and
-taken off. Where what remains is not well above it, the difference is noise and no rate is printed.
-The least CPU time of R runs counts.
+MODEL is a model file, a folder that holds one beside its io.npz, or a folder of such folders. The
+arrays of io.npz (by default the one beside the model) that the model takes as inputs are tiled to N
+samples; without N, to as many as need a second, or 256 MiB. A float model gets the types of the
+template that `gatewright config` writes.
+
+in process    through the Python package. Each call also reads and lowers the model: that is
+              measured with one sample, shown as `start`, and taken off. Where what remains is not
+              well above it, the difference is noise and no rate is printed.
+command line  the whole `gatewright predict MODEL -i X.npy -o Y.npy`: start, reading, writing.
+onnxruntime   in process, its session made before; the best of several batch sizes. Of QONNX
+              models the quantisers are written out in float32 operators.
+ns/MAC        of `in process`, for each multiply-accumulate of the model as it stands.
+same          samples whose largest output onnxruntime finds at the same place.
+
+All times are CPU time, user and system; the least of R runs counts.
 """
 
 import argparse
 import os
+import shutil
+import subprocess
+import tempfile
 import time
 from pathlib import Path
 
 import gatewright
 import numpy as np
+from yardstick import Yardstick
 
 
 def inputs_of(model: gatewright.Model, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -26,8 +39,8 @@ def inputs_of(model: gatewright.Model, arrays: dict[str, np.ndarray]) -> dict[st
         names = [port["name"], *(["x"] if len(model.inputs) == 1 else []), f"x{i}"]
         name = next((name for name in names if name in arrays), None)
         if name is None:
-            raise SystemExit(f"no array for input {port['name']} among {', '.join(arrays)}")
-        found[port["name"]] = arrays[name]
+            raise ValueError(f"no array for input {port['name']} among {', '.join(arrays)}")
+        found[port["name"]] = arrays[name].reshape(len(arrays[name]), *port["shape"])
     return found
 
 
@@ -38,58 +51,171 @@ def tiled(array: np.ndarray, samples: int) -> np.ndarray:
     return np.ascontiguousarray(np.resize(array, (samples, *array.shape[1:])))
 
 
-def cpu_seconds(model: gatewright.Model, arrays: dict[str, np.ndarray], repeat: int) -> float:
-    """The least CPU time of a prediction, all threads of the process together."""
-    best = float("inf")
-    for _ in range(repeat):
-        start = time.process_time()
-        model.predict(arrays, threads=1)
-        best = min(best, time.process_time() - start)
-    return best
+class Subject:
+    """A model with inputs, and types where it has none of its own."""
+
+    def __init__(self, path: Path, file: Path):
+        self.path = path
+        self.model = gatewright.load(path)
+        loaded = np.load(file)
+        arrays = {"x": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+        self.given = inputs_of(self.model, arrays)
+        self.config = None
+        try:
+            self.model.predict(self.inputs(1))  # libraries start their threads now
+        except gatewright.Error:
+            self.folder = tempfile.TemporaryDirectory()
+            self.config = Path(self.folder.name) / "config.yaml"
+            self.config.write_text(self.model.config_template())
+            self.model.predict(self.inputs(1), config=self.config)
+
+    def inputs(self, samples: int) -> dict[str, np.ndarray]:
+        return {name: tiled(array, samples) for name, array in self.given.items()}
+
+    def cpu_seconds(self, arrays: dict[str, np.ndarray], repeat: int) -> float:
+        """The least CPU time of a prediction, all threads of the process together."""
+        best = float("inf")
+        for _ in range(repeat):
+            start = time.process_time()
+            self.model.predict(arrays, config=self.config, threads=1)
+            best = min(best, time.process_time() - start)
+        return best
+
+    def enough_samples(self, reading: float) -> int:
+        """As many as take a second and ten times the reading, if their arrays stay below 256 MiB
+        and it does not take all day."""
+        bytes_each = sum(array.nbytes for array in self.inputs(1).values())
+        most = max(1, (256 << 20) // max(1, bytes_each))
+        samples = 64
+        while samples < most:
+            running = self.cpu_seconds(self.inputs(samples), 1) - reading
+            if running > max(1.0, min(5.0, 10 * reading)):
+                break
+            samples *= 2
+        return min(samples, most)
 
 
-def enough_samples(model: gatewright.Model, given: dict[str, np.ndarray], reading: float) -> int:
-    """As many as take a second and ten times the reading, if their arrays stay below 256 MiB."""
-    bytes_each = sum(tiled(array, 1).nbytes for array in given.values())
-    most = max(1, (256 << 20) // max(1, bytes_each))
-    samples = 1000
-    while samples < most:
-        arrays = {name: tiled(array, samples) for name, array in given.items()}
-        if cpu_seconds(model, arrays, 1) - reading > max(1.0, 10 * reading):
-            break
-        samples *= 2
-    return min(samples, most)
+def command_seconds(subject: Subject, program: str, arrays: dict, repeat: int) -> float:
+    """The least CPU time of `gatewright predict` on files."""
+    with tempfile.TemporaryDirectory() as folder:
+        single = len(arrays) == 1 and len(subject.model.outputs) == 1
+        x, y = (Path(folder) / f"{name}.{'npy' if single else 'npz'}" for name in "xy")
+        if single:
+            np.save(x, next(iter(arrays.values())))
+        else:
+            np.savez(x, **arrays)
+        command = [program, "predict", str(subject.path), "-i", str(x), "-o", str(y)]
+        if subject.config is not None:
+            command += ["--config", str(subject.config)]
+        best = float("inf")
+        for _ in range(repeat):
+            process = subprocess.Popen(command)
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if process.returncode != 0:
+                raise SystemExit(f"{' '.join(command)} failed")
+            best = min(best, usage.ru_utime + usage.ru_stime)
+        return best
+
+
+def ratio(rate: float, yardstick: float) -> str:
+    return f"{rate / yardstick:.2f}" if yardstick and rate else "-"
+
+
+def measure(path: Path, file: Path, options: argparse.Namespace) -> str:
+    """The row of one model."""
+    subject = Subject(path, file)
+    reading = subject.cpu_seconds(subject.inputs(1), options.repeat)
+    samples = options.samples or subject.enough_samples(reading)
+    arrays = subject.inputs(samples)
+    running = subject.cpu_seconds(arrays, options.repeat) - reading
+    sure = running > max(0.02, 0.5 * reading)
+    inside = samples / running if sure else 0.0
+    outside = 0.0
+    if options.program is not None:
+        outside = samples / command_seconds(subject, options.program, arrays, options.repeat)
+    yardstick = Yardstick(path)
+    peer = same = 0.0
+    if yardstick.session is not None:
+        few = {name: array[:1000] for name, array in arrays.items()}
+        try:
+            peer = yardstick.rate(arrays, options.repeat)
+            ours = next(iter(subject.model.predict(few, config=subject.config).values()))
+            theirs = yardstick.run(few, 64)[0].reshape(ours.shape)
+            flat = [y.reshape(len(y), -1).argmax(1) for y in (ours, theirs)]
+            same = float(np.mean(flat[0] == flat[1]))
+        except Exception as error:  # whatever it is, there is no yardstick
+            yardstick.reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    cost = f"{1e9 / inside / yardstick.macs:.4f}" if yardstick.macs and inside else "-"
+    cells = [
+        path.parent.name + ("" if subject.config is None else " (template)"),
+        f"{samples}",
+        f"{reading:.3f}",
+        f"{inside:.0f}" if inside else "noise",
+        f"{outside:.0f}" if outside else "-",
+        f"{peer:.0f}" if peer else "-",
+        ratio(inside, peer),
+        ratio(outside, peer),
+        f"{yardstick.macs}" if yardstick.macs else "-",
+        cost,
+        f"{100 * same:.1f} %" if peer else yardstick.reason[:60],
+    ]
+    return row(cells)
+
+
+WIDTHS = (38, 8, 8, 11, 13, 12, 8, 8, 10, 8)
+HEADINGS = (
+    "model",
+    "samples",
+    "start s",
+    "in process",
+    "command line",
+    "onnxruntime",
+    "ratio",
+    "ratio",
+    "MACs",
+    "ns/MAC",
+    "same",
+)
+
+
+def row(cells: list[str] | tuple[str, ...]) -> str:
+    widths = (*WIDTHS, 0)
+    first, *others = zip(cells, widths, strict=True)
+    return first[0].ljust(first[1]) + " ".join(cell.rjust(width) for cell, width in others)
+
+
+def models_of(path: Path) -> list[Path]:
+    """The model files that a path names."""
+    if path.is_dir() and not (path / "design.json").exists():
+        found = sorted(path.glob("*.onnx"))
+        return found or [
+            file for folder in sorted(path.iterdir()) for file in folder.glob("*.onnx")
+        ]
+    return [path]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", type=Path, help="a model file, or a folder with one and io.npz")
+    parser.add_argument("models", type=Path, nargs="+", help="model files, or folders of them")
     parser.add_argument("--input", type=Path, help="arrays (default: io.npz beside the model)")
     parser.add_argument("--samples", type=int, help="default: enough for a second")
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument(
+        "--program", default=shutil.which("gatewright"), help="default: the one in PATH"
+    )
     options = parser.parse_args()
-    path = options.model
-    if path.is_dir() and not (path / "design.json").exists():
-        models = sorted(path.glob("*.onnx"))
-        if len(models) != 1:
-            raise SystemExit(f"{path} holds {len(models)} .onnx files: name one")
-        path = models[0]
-    file = options.input or path.parent / "io.npz"
-    model = gatewright.load(path)
-    loaded = np.load(file)
-    arrays = {"x": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-    given = inputs_of(model, arrays)
-    one = {name: tiled(array, 1) for name, array in given.items()}
-    model.predict(one)  # libraries start their threads now, not in the measurement
-    reading = cpu_seconds(model, one, max(10, options.repeat))
-    samples = options.samples or enough_samples(model, given, reading)
-    many = {name: tiled(array, samples) for name, array in given.items()}
-    running = cpu_seconds(model, many, options.repeat) - reading
-    figures = f"{samples} samples, {running:.3f} s; reading the model {reading:.3f} s"
-    if running < max(0.05, 2 * reading):
-        raise SystemExit(f"{os.path.relpath(path)}: too short to tell ({figures}): more samples")
-    rate = samples / running
-    print(f"{os.path.relpath(path)}: {rate:.0f} samples per CPU second ({figures})")
+    if options.program is None:
+        print("no gatewright in PATH: the command line is not measured")
+    print(row(HEADINGS))
+    refused = []
+    for path in [file for model in options.models for file in models_of(model)]:
+        try:
+            print(measure(path, options.input or path.parent / "io.npz", options), flush=True)
+        except (gatewright.Error, ValueError, OSError) as error:
+            refused.append(f"{path.parent.name}: {str(error).splitlines()[0]}")
+    for line in refused:
+        print(f"not measured: {line}"[:160])
 
 
 if __name__ == "__main__":

@@ -211,18 +211,32 @@ float ordered_float(std::int64_t order) {
 }  // namespace
 
 void Encoder::prepare_thresholds() {
-    if (!uniform_ || lines_.empty() || !lines_[0].is_line || !(lines_[0].a > 0) ||
-        lines_[0].high - lines_[0].low > most_thresholds) {
+    const Step& quantiser = encoding_.steps.back();
+    // Few levels, and functions that rise, have a value for every number and are not costly.
+    const bool is_fit =
+        uniform_ && elements_ > 0 && quantiser.overflow != Overflow::wrap &&
+        std::all_of(encoding_.steps.begin(), encoding_.steps.end(), [&](const Step& step) {
+            const bool cheap = &step == &quantiser || operators::is(step, "affine") ||
+                               operators::is(step, "count_thresholds") ||
+                               operators::is(step, "maximum") || operators::is(step, "minimum") ||
+                               operators::is(step, "sign");
+            return cheap && operators::direction(step, 0) > 0;
+        });
+    if (!is_fit) {
+        return;
+    }
+    const auto& p = quantiser.parameters;
+    const Rational z =
+        boost::multiprecision::denominator(p[1].at(0)) == 1 ? p[1].at(0) : Rational(0);
+    const Rational lowest = p[2].at(0) - z;
+    const Rational highest = p[3].at(0) - z;
+    if (highest - lowest > most_thresholds || abs(lowest) > (1 << 30) || abs(highest) > (1 << 30)) {
         return;
     }
     constexpr std::int64_t largest =
         std::bit_cast<std::uint32_t>(std::numeric_limits<float>::max());
-    const auto zero_point = static_cast<std::int64_t>(lines_[0].zero_point);
-    const std::int64_t low = static_cast<std::int64_t>(lines_[0].low) - zero_point;
-    const std::int64_t high = static_cast<std::int64_t>(lines_[0].high) - zero_point;
-    if (std::abs(low) > (1 << 30) || std::abs(high) > (1 << 30)) {
-        return;
-    }
+    const auto low = static_cast<std::int64_t>(to_double(lowest));
+    const auto high = static_cast<std::int64_t>(to_double(highest));
     base_ = static_cast<std::int32_t>(low);
     thresholds_.emplace();
     for (std::int64_t level = low + 1; level <= high; ++level) {

@@ -12,6 +12,8 @@
 #include <thread>
 
 #include "emulate/contraction.h"
+#include "emulate/function_content.h"
+#include "emulate/staircase.h"
 #include "operators/core.h"
 
 namespace gatewright::emulate {
@@ -41,6 +43,7 @@ struct Kernel {
     std::vector<bits::Evaluator> evaluators;
     std::vector<std::int32_t> body_of;
     std::vector<std::vector<std::int64_t>> index;  ///< map: element of each input
+    std::vector<std::optional<Staircase>> stairs;  ///< map of one input: in the evaluator's place
     // move
     std::vector<network::Source> sources;
     // contract
@@ -122,21 +125,49 @@ struct TensorEmulator::Program {
         kernels.push_back(std::move(kernel));
     }
 
-    static void compile_map(Kernel& kernel, const network::Node& node,
-                            const std::vector<network::TensorType>& types) {
+    /// The numbers on which bodies may be evaluated to find their steps.
+    std::int64_t budget = std::int64_t{1} << 20;
+
+    void compile_map(Kernel& kernel, const network::Node& node,
+                     const std::vector<network::TensorType>& types) {
         kernel.kind = Kernel::Kind::map;
         operators::Bodies bodies = operators::map_bodies(node, types);
         std::vector<Lane> lanes;
         for (const Buffer& buffer : kernel.inputs) {
             lanes.push_back(buffer.lane);
         }
+        std::map<std::vector<std::int64_t>, std::int32_t> known;
+        std::vector<std::int32_t> evaluator_of;
         for (const operators::Body& body : bodies.bodies) {
-            kernel.evaluators.emplace_back(body.function, lanes,
-                                           std::vector<Lane>{kernel.outputs[0].lane});
+            const auto [at, is_new] = known.try_emplace(
+                content_of(body.function), static_cast<std::int32_t>(kernel.evaluators.size()));
+            if (is_new) {
+                kernel.evaluators.emplace_back(body.function, lanes,
+                                               std::vector<Lane>{kernel.outputs[0].lane});
+            }
+            evaluator_of.push_back(at->second);
         }
-        kernel.body_of = std::move(bodies.body_of);
+        for (const std::int32_t body : bodies.body_of) {
+            kernel.body_of.push_back(evaluator_of[static_cast<std::size_t>(body)]);
+        }
         for (const network::TensorType& type : types) {
             kernel.index.push_back(broadcast_index(type.shape, node.types.front().shape));
+        }
+        if (kernel.inputs.size() == 1) {
+            find_stairs(kernel, types[0]);
+        }
+    }
+
+    void find_stairs(Kernel& kernel, const network::TensorType& type) {
+        std::vector<std::optional<Interval>> ranges(kernel.evaluators.size());
+        for (std::size_t e = 0; e < kernel.body_of.size(); ++e) {
+            auto& range = ranges[static_cast<std::size_t>(kernel.body_of[e])];
+            const Interval& more = type.fixed->at(kernel.index[0][e]).range;
+            range = range ? hull(*range, more) : more;
+        }
+        for (std::size_t i = 0; i < ranges.size(); ++i) {
+            kernel.stairs.push_back(
+                ranges[i] ? Staircase::of(kernel.evaluators[i], *ranges[i], budget) : std::nullopt);
         }
     }
 
@@ -195,16 +226,7 @@ struct TensorEmulator::Program {
         for (const Kernel& kernel : kernels) {
             switch (kernel.kind) {
                 case Kernel::Kind::map:
-                    in.resize(kernel.inputs.size());
-                    out.resize(1);
-                    for (std::size_t e = 0; e < kernel.body_of.size(); ++e) {
-                        for (std::size_t i = 0; i < in.size(); ++i) {
-                            in[i] = at(base, kernel.inputs[i], kernel.index[i][e]);
-                        }
-                        out[0] = at(base, kernel.outputs[0], static_cast<std::int64_t>(e));
-                        kernel.evaluators[static_cast<std::size_t>(kernel.body_of[e])].run(
-                            in.data(), out.data(), working.evaluator);
-                    }
+                    run_map(kernel, base, working, in, out);
                     break;
                 case Kernel::Kind::row:
                     run_row(kernel, base, working, in, out);
@@ -218,6 +240,34 @@ struct TensorEmulator::Program {
                     run_contract(kernel, base, aligned(working.scratch));
                     break;
             }
+        }
+    }
+
+    static void run_map(const Kernel& kernel, std::byte* base, Working& working,
+                        std::vector<const void*>& in, std::vector<void*>& out) {
+        in.resize(kernel.inputs.size());
+        out.resize(1);
+        const std::size_t count = kernel.body_of.size();
+        for (std::size_t e = 0; e < count; ++e) {
+            const auto body = static_cast<std::size_t>(kernel.body_of[e]);
+            for (std::size_t i = 0; i < in.size(); ++i) {
+                in[i] = at(base, kernel.inputs[i], kernel.index[i][e]);
+            }
+            std::byte* to = at(base, kernel.outputs[0], static_cast<std::int64_t>(e));
+            if (!kernel.stairs.empty() && kernel.stairs[body]) {
+                // Elements in a row that share the steps are one stretch of lanes.
+                const std::vector<std::int64_t>& index = kernel.index[0];
+                const std::size_t first = e;
+                while (e + 1 < count && kernel.body_of[e + 1] == kernel.body_of[e] &&
+                       index[e + 1] == index[e] + 1) {
+                    ++e;
+                }
+                kernel.stairs[body]->run(static_cast<const std::byte*>(in[0]), to,
+                                         static_cast<std::int64_t>(e + 1 - first) * block);
+                continue;
+            }
+            out[0] = to;
+            kernel.evaluators[body].run(in.data(), out.data(), working.evaluator);
         }
     }
 

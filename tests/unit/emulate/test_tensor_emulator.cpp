@@ -371,6 +371,61 @@ TEST_CASE("contractions in lanes of 16, 32 and 64 bits are the plain sums") {
     CHECK(seen[Lane::i64] >= 10);
 }
 
+TEST_CASE("long sums of small weights are right where all of their terms are extreme") {
+    Random random(14);
+    for (const int width : {2, 3, 4, 5}) {
+        for (const int weight_width : {2, 3, 8}) {
+            for (const std::int64_t inputs : {15, 255, 256, 257, 784}) {
+                CAPTURE(width);
+                CAPTURE(weight_width);
+                CAPTURE(inputs);
+                const Format format = signed_format(width, 0);
+                ContractFields fields;
+                fields.weights.shape = {1, inputs, 5};
+                const std::int64_t top = std::int64_t{1} << (weight_width - 1);
+                for (std::int64_t i = 0; i < inputs * 5; ++i) {
+                    // Only negative ones, none, and both.
+                    const std::int64_t w = i % 5 == 0 ? -top : between(random, -top, top - 1);
+                    fields.weights.values.push_back(i % 5 == 3 ? 0 : w);
+                }
+                Network n;
+                n.name = "long";
+                const Value x = n.add_input("x", {{inputs}, PerElement<Format>(format)}, at("x"));
+                const Value y = n.add(contract_operator, Attributes::of(fields), {x}, at("fc"));
+                n.set_output("y", y);
+                const std::vector<Format> formats = formats_of(n.type(y));
+                // Sample o drives output o to its upper end, sample 5 + o to its lower one.
+                constexpr std::int64_t samples = 10;
+                Integers in(1, std::vector<std::int64_t>(static_cast<std::size_t>(inputs * 10)));
+                Integers expected(1, std::vector<std::int64_t>(5 * samples));
+                for (std::int64_t s = 0; s < samples; ++s) {
+                    for (std::int64_t k = 0; k < inputs; ++k) {
+                        const auto weight = [&](std::int64_t o) {
+                            return fields.weights.values[static_cast<std::size_t>(k * 5 + o)];
+                        };
+                        const bool high = (weight(s % 5) > 0) == (s < 5);
+                        const auto value =
+                            static_cast<std::int64_t>(high ? format.range.high : format.range.low);
+                        in[0][static_cast<std::size_t>(k * samples + s)] = value;
+                        for (std::int64_t o = 0; o < 5; ++o) {
+                            expected[0][static_cast<std::size_t>(o * samples + s)] +=
+                                weight(o) * value;
+                        }
+                    }
+                }
+                // Where all weights of an output share a power of two, its integers leave it out.
+                for (std::int64_t i = 0; i < 5 * samples; ++i) {
+                    const int frac = formats[static_cast<std::size_t>(i / samples)].type.frac;
+                    REQUIRE(frac <= 0);
+                    expected[0][static_cast<std::size_t>(i)] /= std::int64_t{1} << -frac;
+                }
+                const CoreModel model = model_of(std::move(n));
+                CHECK(TensorEmulator(model).run_integers(in, samples) == expected);
+            }
+        }
+    }
+}
+
 TEST_CASE("contractions beyond 64 bits are the plain sums") {
     Random random(12);
     for (int round = 0; round < 24; ++round) {
