@@ -26,6 +26,7 @@ struct Machine {
         std::string name;
         /// Lanes packed into one bus, lane 0 at the lowest bits; a control signal is one bit.
         std::vector<bits::Type> lanes;
+        bool is_control = false;  ///< in_valid and the like: it keeps its name as it is
     };
     struct Register {
         std::string name;

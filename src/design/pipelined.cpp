@@ -25,13 +25,13 @@ class Registers {
         machine_.latency = pipeline.latency();
         const bits::Type bit{false, 1};
         in_valid_ = step_.input("in_valid", bit);
-        machine_.inputs.push_back({"in_valid", {bit}});
+        machine_.inputs.push_back({"in_valid", {bit}, true});
         if (clock_enable) {
             clock_enable_ = step_.input("clock_enable", bit);
-            machine_.inputs.push_back({"clock_enable", {bit}});
+            machine_.inputs.push_back({"clock_enable", {bit}, true});
             machine_.enables.push_back("clock_enable");
         }
-        machine_.outputs.push_back({"out_valid", {bit}});
+        machine_.outputs.push_back({"out_valid", {bit}, true});
         std::size_t next = 0;
         for (const Port& port : process.inputs) {
             machine_.inputs.push_back({port.name, {}});

@@ -78,9 +78,7 @@ class Printer {
         const auto name_ports = [&](const std::vector<Machine::Port>& ports,
                                     std::vector<std::string>& names) {
             for (const Machine::Port& port : ports) {
-                const bool own = port.name == "in_valid" || port.name == "out_valid" ||
-                                 port.name == "clock_enable";
-                names.push_back(own ? port.name : names_.unique(port.name));
+                names.push_back(port.is_control ? port.name : names_.unique(port.name));
             }
         };
         name_ports(machine_.inputs, input_names_);

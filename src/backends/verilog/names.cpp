@@ -200,6 +200,11 @@ std::string legal_name(std::string_view text) {
     while (!out.empty() && out.back() == '_') {
         out.pop_back();
     }
+    // Names become parts of file names too, which 255 bytes bound. The ends tell names apart.
+    constexpr std::size_t longest = 100;
+    if (out.size() > longest) {
+        out = out.substr(0, longest / 2) + "_" + out.substr(out.size() - longest / 2 + 2);
+    }
     if (out.empty() || is_digit(out.front()) || out.front() == '_') {
         out = "n" + out;
     }

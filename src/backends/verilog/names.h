@@ -21,7 +21,7 @@ class Names {
     std::set<std::string> used_;
 };
 
-/// A legal identifier that is no keyword; not unique by itself.
+/// A legal identifier of about 100 characters at most that is no keyword; not unique by itself.
 std::string legal_name(std::string_view text);
 
 }  // namespace gatewright::backends::verilog
