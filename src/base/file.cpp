@@ -1,8 +1,10 @@
 #include "base/file.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -41,7 +43,10 @@ std::vector<std::byte> read_file_bytes(const std::string& file, std::uint64_t li
     }
     std::vector<std::byte> bytes;
     const std::uint64_t size = std::filesystem::file_size(file, ignored);
-    if (!ignored && size <= limit) {
+    if (ignored) {
+        // Neither a pipe nor a device tells its size, and a device may never end.
+        limit = std::min(limit, std::uint64_t{1} << 30);
+    } else if (size <= limit) {
         bytes.reserve(size + 1);  // one more shows the end without growing
     }
     constexpr std::size_t step = std::size_t{1} << 20;
@@ -69,16 +74,38 @@ void write_file_bytes(const std::string& file, std::span<const std::byte> bytes)
                       "it cannot be written: " + reason(error),
                       "Check that its folder exists, is yours, and that the disk is not full");
     };
-    Handle handle(std::fopen(file.c_str(), "wb"));
+    std::error_code error;
+    const auto status = std::filesystem::symlink_status(file, error);
+    // What is no plain file (a device, a pipe, a link) is written to where it is.
+    const bool direct =
+        std::filesystem::exists(status) && !std::filesystem::is_regular_file(status);
+    if (!direct && std::filesystem::exists(status) && ::access(file.c_str(), W_OK) != 0) {
+        fail(errno);
+    }
+    static std::atomic<unsigned> count = 0;
+    std::filesystem::path written = file;
+    if (!direct) {
+        written.replace_filename(fmt::format(".gatewright-{}-{}", ::getpid(), count++));
+    }
+    Handle handle(std::fopen(written.c_str(), "wb"));
     if (!handle) {
         fail(errno);
     }
+    const auto abandon = [&](int reason_) {
+        if (!direct) {
+            std::filesystem::remove(written, error);
+        }
+        fail(reason_);
+    };
     if (std::fwrite(bytes.data(), 1, bytes.size(), handle.get()) != bytes.size()) {
-        fail(errno);
+        abandon(errno);
     }
     // Buffered bytes meet a full disk only here.
     if (std::fclose(handle.release()) != 0) {
-        fail(errno);
+        abandon(errno);
+    }
+    if (!direct && std::rename(written.c_str(), file.c_str()) != 0) {
+        abandon(errno);
     }
 }
 

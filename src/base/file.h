@@ -19,7 +19,9 @@ inline constexpr std::uint64_t default_file_limit = std::uint64_t{8} << 30;
 std::vector<std::byte> read_file_bytes(const std::string& file,
                                        std::uint64_t limit = default_file_limit);
 
-/// Writes or replaces a file. Failure (file_unwritable) if that does not succeed to the last byte.
+/// Writes or replaces a file, whole or not at all: until the last byte is written, what was there
+/// stays (devices, pipes and links are written to in place). Failure (file_unwritable) if that does
+/// not succeed.
 void write_file_bytes(const std::string& file, std::span<const std::byte> bytes);
 
 }  // namespace gatewright

@@ -2,7 +2,8 @@
 
 #include <fmt/format.h>
 
-#include "base/diagnostics.h"
+#include <utility>
+#include <vector>
 
 namespace gatewright::cli {
 
@@ -26,6 +27,16 @@ void write_arrays(const std::string& file, const NamedArrays& arrays) {
             "Give a name that ends in .npz.");
     }
     write_npy(file, arrays.front().second);
+}
+
+Failure with_file(const Failure& failure, const std::string& file) {
+    std::vector<Diagnostic> all = failure.diagnostics();
+    for (Diagnostic& diagnostic : all) {
+        if (diagnostic.code == Code::array_mismatch && diagnostic.where.file.empty()) {
+            diagnostic.where.file = file;
+        }
+    }
+    return Failure(std::move(all));
 }
 
 }  // namespace gatewright::cli

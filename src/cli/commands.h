@@ -19,6 +19,12 @@ void add_compare(CLI::App& program);
 void add_explain(CLI::App& program);
 void add_list(CLI::App& program);
 
+/// Checks of an option's text, stricter than its conversion, which turns -1 into 2^64 - 1 and takes
+/// NaN. Each returns what is wrong, or nothing.
+std::string is_seed(const std::string& text);
+std::string is_duration(const std::string& text);
+std::string is_extra_depth(const std::string& text);
+
 /// Shows how far a long step is, on a terminal only, once it has taken a second.
 class Progress {
   public:

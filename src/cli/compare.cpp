@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cli/arrays.h"
 #include "cli/commands.h"
 #include "cli/model_options.h"
 #include "project/commands.h"
@@ -21,7 +22,8 @@ struct Options {
 void run(Options& o) {
     o.predict.source = o.model->source;
     o.predict.final_activation = project::final_activation_named(o.model->final_activation);
-    const auto prediction = project::predict(o.predict, open_arrays(o.input), o.input);
+    const auto prediction =
+        naming(o.input, [&] { return project::predict(o.predict, open_arrays(o.input), o.input); });
     const auto rows = project::compare(prediction.outputs, read_arrays(o.reference), o.reference);
     nlohmann::ordered_json json = nlohmann::ordered_json::array();
     for (const project::ComparedOutput& c : rows) {

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "cli/arrays.h"
 #include "cli/commands.h"
 #include "cli/model_options.h"
 #include "project/commands.h"
@@ -33,7 +34,7 @@ void run(Options& o) {
     o.convert.source = o.model->source;
     o.convert.final_activation = project::final_activation_named(o.model->final_activation);
     o.convert.output = o.output;
-    const auto json = project::convert(o.convert);
+    const auto json = naming(o.convert.calibration, [&] { return project::convert(o.convert); });
     std::int64_t operations = 0;
     for (const auto& layer : json.at("layers")) {
         operations += layer.at("operations").get<std::int64_t>();
@@ -95,6 +96,7 @@ void add_convert(CLI::App& program) {
     command
         ->add_option("--extra-depth", o->convert.settings.extra_depth,
                      "adder levels allowed over the shallowest tree; -1: any")
+        ->check(is_extra_depth)
         ->capture_default_str();
     command->add_flag("--force", o->convert.force, "replace an existing design folder");
     command->callback([o] { run(*o); });

@@ -1,8 +1,11 @@
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <cstdio>
 #include <exception>
+#include <iostream>
 #include <new>
+#include <system_error>
 
 #include "base/diagnostics.h"
 #include "cli/commands.h"
@@ -11,10 +14,36 @@ namespace gatewright::cli {
 
 int exit_status = success;
 
+namespace {
+
+/// Whether all that was printed has arrived; tells if not.
+bool output_arrived() {
+    std::cout.flush();  // CLI11 prints --help there
+    if (std::cout && std::fflush(stdout) == 0 && std::ferror(stdout) == 0) {
+        return true;
+    }
+    fmt::print(stderr, "error {}: standard output cannot be written: it is closed or full\n",
+               info(Code::file_unwritable).code);
+    return false;
+}
+
+/// A file opened later must not become the standard output of a caller who closed that one.
+void occupy_closed_streams() {
+    for (int stream = 0; stream < 3; ++stream) {
+        if (::fcntl(stream, F_GETFD) == -1) {
+            // Nothing can be written to it, so that what is lost is noticed.
+            static_cast<void>(::open("/dev/null", O_RDONLY));
+        }
+    }
+}
+
+}  // namespace
+
 }  // namespace gatewright::cli
 
 int main(int argc, char** argv) {
     using namespace gatewright;
+    cli::occupy_closed_streams();
     CLI::App program{
         "Gatewright translates trained neural networks to circuits that compute the same bits.\n"
         "\n"
@@ -32,9 +61,10 @@ int main(int argc, char** argv) {
     }
     try {
         program.parse(argc, argv);
-        return cli::exit_status;
+        return cli::output_arrived() ? cli::exit_status : cli::failed;
     } catch (const CLI::Success& done) {
-        return program.exit(done);  // --help, --version
+        const int status = program.exit(done);  // --help, --version
+        return cli::output_arrived() ? status : cli::failed;
     } catch (const CLI::ParseError& error) {
         program.exit(error);
         return cli::wrong_usage;
@@ -42,6 +72,10 @@ int main(int argc, char** argv) {
         fmt::print(stderr, "{}\n", failure.what());
     } catch (const std::bad_alloc&) {
         fmt::print(stderr, "error: the memory of this machine does not suffice\n");
+    } catch (const std::system_error& error) {
+        if (std::ferror(stdout) == 0 || cli::output_arrived()) {
+            fmt::print(stderr, "error: a fault of Gatewright itself: {}\n", error.what());
+        }
     } catch (const std::exception& error) {
         fmt::print(stderr, "error: a fault of Gatewright itself: {}\n", error.what());
     }

@@ -19,6 +19,12 @@ struct Options {
 
 void run(Options& o) {
     check_output_name(o.output);
+    if (!o.trace.empty() && (!o.trace.ends_with(".npz") || o.trace == o.output)) {
+        throw Failure(Code::unknown_option, {o.trace, "", "", ""},
+                      o.trace == o.output ? "the trace and the outputs have the same file"
+                                          : "the trace holds many arrays, and this is no .npz",
+                      "Give another name that ends in .npz.");
+    }
     if (o.predict.threads < 1 || o.predict.threads > 1024) {
         throw Failure(Code::unknown_option, {},
                       fmt::format("{} is no number of threads", o.predict.threads),
@@ -28,8 +34,10 @@ void run(Options& o) {
     o.predict.final_activation = project::final_activation_named(o.model->final_activation);
     o.predict.trace = !o.trace.empty();
     Progress progress("predicting");
-    const project::Prediction prediction = project::predict(
-        o.predict, open_arrays(o.input), o.input, [&](std::int64_t done) { progress(done); });
+    const project::Prediction prediction = naming(o.input, [&] {
+        return project::predict(o.predict, open_arrays(o.input), o.input,
+                                [&](std::int64_t done) { progress(done); });
+    });
     write_arrays(o.output, prediction.outputs);
     if (!o.trace.empty()) {
         write_npz(o.trace, prediction.trace);

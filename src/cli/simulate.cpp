@@ -22,7 +22,9 @@ void run(Options& o) {
     if (!o.simulator.empty()) {
         o.simulate.simulator = flow::simulator_named(o.simulator);
     }
-    const auto result = project::simulate_samples(o.simulate, read_arrays(o.input), o.input);
+    const auto result = naming(o.input, [&] {
+        return project::simulate_samples(o.simulate, read_arrays(o.input), o.input);
+    });
     write_arrays(o.output, result.outputs);
     fmt::print("{} {}: {} samples, {} values differ from the emulator, latency {} cycles\n",
                result.outcome.tool, result.outcome.version, result.samples, result.mismatches,
@@ -44,8 +46,10 @@ void add_simulate(CLI::App& program) {
                         "for netlists)");
     command->add_flag("--netlist", o->simulate.netlist,
                       "the synthesised netlist instead of the Verilog");
-    command->add_option("--seed", o->simulate.seed, "random gaps between frames; 0: none");
-    command->add_option("--timeout", o->simulate.timeout_seconds, "seconds for each tool; 0: none");
+    command->add_option("--seed", o->simulate.seed, "random gaps between frames; 0: none")
+        ->check(is_seed);
+    command->add_option("--timeout", o->simulate.timeout_seconds, "seconds for each tool; 0: none")
+        ->check(is_duration);
     command->callback([o] { run(*o); });
 }
 

@@ -17,7 +17,8 @@ void add_synthesize(CLI::App& program) {
     command->add_flag("!--no-layers", o->by_layer,
                       "leave out the figures of each layer, for which it is synthesised by itself: "
                       "takes half the time");
-    command->add_option("--timeout", o->timeout_seconds, "seconds for each tool; 0: none");
+    command->add_option("--timeout", o->timeout_seconds, "seconds for each tool; 0: none")
+        ->check(is_duration);
     command->callback([o, folder] {
         o->folder = *folder;
         Progress progress("synthesising");

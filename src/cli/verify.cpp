@@ -16,8 +16,11 @@ void add_verify(CLI::App& program) {
     command->add_option("--samples", o->samples, "random inputs, to which corners are added")
         ->capture_default_str()
         ->check(CLI::Range(std::int64_t{1}, std::int64_t{100000000}));
-    command->add_option("--seed", o->seed, "of the random inputs and gaps")->capture_default_str();
-    command->add_option("--timeout", o->timeout_seconds, "seconds for each tool; 0: none");
+    command->add_option("--seed", o->seed, "of the random inputs and gaps")
+        ->capture_default_str()
+        ->check(is_seed);
+    command->add_option("--timeout", o->timeout_seconds, "seconds for each tool; 0: none")
+        ->check(is_duration);
     command->add_flag("--json", *as_json, "print the certificate without the adder graphs");
     command->callback([o, folder, as_json] {
         o->folder = *folder;

@@ -44,7 +44,15 @@ class Reader {
     Configuration read(const std::string& text) {
         YAML::Node root;
         try {
-            root = YAML::Load(text);
+            const std::vector<YAML::Node> documents = YAML::LoadAll(text);
+            if (documents.size() > 1) {
+                throw Failure(Code::configuration_syntax, at(line(documents[1])),
+                              fmt::format("it holds {} documents", documents.size()),
+                              "Keep one: take the lines '---' away.");
+            }
+            if (!documents.empty()) {
+                root = documents.front();
+            }
         } catch (const YAML::Exception& e) {
             throw Failure(Code::configuration_syntax, at(e.mark.line),
                           fmt::format("it is no YAML: {}", e.msg),
@@ -214,7 +222,7 @@ class Reader {
             return wrong("there is no type");
         }
         if (bits->width < (bits->is_signed ? 2 : 1) || bits->width > most_width ||
-            std::abs(bits->frac) > most_frac) {
+            bits->frac < -most_frac || bits->frac > most_frac) {
             return wrong(
                 fmt::format("{} is out of bounds: a width of 1 (signed: 2) to {}, a frac "
                             "of -{} to {}",

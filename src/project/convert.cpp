@@ -126,8 +126,9 @@ void check(const ConvertOptions& options) {
                "Give the largest difference of an output, for example 0.05.");
     }
     const std::optional<double>& period = options.settings.clock_period_ns;
-    if (period && !(*period > 0)) {
-        refuse(fmt::format("a clock period of {} ns is not positive", *period),
+    if (period && !(*period > 0 && *period <= 1e6)) {
+        refuse(fmt::format("a clock period of {} ns is {}", *period,
+                           *period > 0 ? "too long" : "not positive"),
                "Give nanoseconds, for example --clock-period 5.");
     }
     passes::delay_model(options.settings.target);
@@ -140,6 +141,7 @@ ordered_json convert(const ConvertOptions& options) {
     Settings settings = options.settings;
     settings.backends = chosen_backends(settings.backends);
     network::ImportedModel model = load_model(options.source);
+    check_extents(model.network, options.source.file);
     std::vector<TypedSite> configured;
     if (!options.config.empty()) {
         configured = resolve(model.network, read_configuration(options.config));
@@ -205,12 +207,26 @@ Prediction predict(const PredictOptions& options, const NamedSources& arrays,
                           "a design folder holds no float model",
                           "Give the model file for --float.");
         }
+        if (options.final_activation != FinalActivation::keep) {
+            throw Failure(Code::unknown_option, {options.source.file, "", "", ""},
+                          "a design folder has its last activation already",
+                          "Leave out --final-activation, or give the model file.");
+        }
+        if (!options.source.weights.empty()) {
+            throw Failure(Code::unknown_option, {options.source.file, "", "", ""},
+                          "a design folder holds its weights itself", "Leave out --weights.");
+        }
         model = read_design(options.source.file).model;
         samples = emulate::match_sources(model, arrays, arrays_file);
     } else {
         network::ImportedModel imported = load_model(options.source);
         samples =
             emulate::match_sources(inputs_of(imported), imported.batched, arrays, arrays_file);
+        if (options.as_trained && options.trace) {
+            throw Failure(Code::unknown_option, {options.source.file, "", "", ""},
+                          "a trace shows the fixed-point numbers of a circuit",
+                          "Leave out --trace or --float.");
+        }
         if (options.as_trained) {
             const network::Network layers =
                 with_final_activation(imported.network, options.final_activation);
@@ -221,6 +237,7 @@ Prediction predict(const PredictOptions& options, const NamedSources& arrays,
             }
             return out;
         }
+        check_extents(imported.network, options.source.file);
         if (!options.config.empty()) {
             imported.network = apply(imported.network, read_configuration(options.config));
         }

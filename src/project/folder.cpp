@@ -228,7 +228,9 @@ void require_verilog(const fs::path& folder, const StoredDesign& design) {
 
 void write_text(const fs::path& file, const std::string& text) {
     std::error_code error;
-    fs::create_directories(file.parent_path(), error);
+    if (file.has_parent_path()) {  // none for a file in the current folder
+        fs::create_directories(file.parent_path(), error);
+    }
     if (error) {
         throw Failure(Code::file_unwritable, {file.parent_path().string(), "", "", ""},
                       "the folder cannot be made: " + error.message());
@@ -243,6 +245,10 @@ std::string read_text(const fs::path& file) {
 
 void write_folder(const fs::path& folder, bool force,
                   const std::function<void(const fs::path&)>& write) {
+    if (folder.empty()) {
+        throw Failure(Code::unknown_option, {}, "the output folder has an empty name",
+                      "Name it with -o DIR.");
+    }
     std::error_code error;
     const bool exists = fs::exists(fs::symlink_status(folder, error));
     if (exists) {

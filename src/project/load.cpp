@@ -32,7 +32,8 @@ FinalActivation final_activation_named(const std::string& name) {
 network::ImportedModel load_model(const ModelSource& source) {
     if (!source.file.ends_with(".onnx")) {
         std::error_code error;
-        if (!std::filesystem::is_regular_file(source.file, error)) {
+        if (!std::filesystem::exists(source.file, error) ||
+            std::filesystem::is_directory(source.file, error)) {
             read_file_bytes(source.file);  // says why it cannot be read
         }
         throw Failure(Code::unknown_format, {source.file, "", "", ""},
@@ -44,6 +45,24 @@ network::ImportedModel load_model(const ModelSource& source) {
                       "an ONNX model holds its weights itself", "Leave out --weights.");
     }
     return onnx::import_onnx(source.file);
+}
+
+void check_extents(const network::Network& network, const std::string& file) {
+    Diagnostics diagnostics;
+    const auto check = [&](std::string name, const char* what, const Shape& shape) {
+        if (element_count(shape) == 0) {
+            diagnostics.add(Code::operator_inputs, {file, std::move(name), what, ""},
+                            "it has no elements, and a circuit no ports of no bits",
+                            "Export the model with extents of at least 1.");
+        }
+    };
+    for (const network::NodeId id : network.inputs()) {
+        check(std::string(network.input_name(id)), "input", network.node(id).types.front().shape);
+    }
+    for (const network::NetworkOutput& output : network.outputs()) {
+        check(output.name, "output", network.type(output.value).shape);
+    }
+    diagnostics.throw_if_errors();
 }
 
 network::Network with_final_activation(const network::Network& network, FinalActivation choice) {

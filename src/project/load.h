@@ -29,6 +29,10 @@ network::ImportedModel load_model(const ModelSource& source);
 /// The layers with the last softmax or sigmoid of each output dropped or replaced by argmax.
 network::Network with_final_activation(const network::Network& network, FinalActivation choice);
 
+/// Refuses inputs and outputs without elements: no circuit has a port of no bits. Failure
+/// (operator_inputs), naming each.
+void check_extents(const network::Network& network, const std::string& file);
+
 /// Lowers an imported model. `input_type` tells the type of inputs that the model does not quantise
 /// (LoweringOptions).
 operators::CoreModel lower_model(
