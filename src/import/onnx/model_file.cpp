@@ -22,6 +22,7 @@ namespace {
 
 constexpr std::int64_t oldest_ir = 3;  // operator sets came with it
 constexpr auto newest_ir = static_cast<std::int64_t>(pb::IR_VERSION);
+constexpr std::int64_t newest_opset = 28;  ///< of the default domain, as of onnx 1.23
 /// Protobuf's own limit; larger models keep their weights beside the file.
 constexpr std::uint64_t largest_file = std::numeric_limits<std::int32_t>::max();
 
@@ -115,6 +116,13 @@ class ModelReader {
                                            import.version()),
                                "Export it again");
             }
+        }
+        if (const auto known = opsets.find("");
+            known != opsets.end() && known->second > newest_opset) {
+            reading_.error(Code::model_version_unknown, where,
+                           fmt::format("the operator set is of version {}; those up to {} are read",
+                                       known->second, newest_opset),
+                           "Export it with an older one: torch.onnx.export(..., opset_version=17)");
         }
         if (opsets.empty()) {
             reading_.error(Code::model_version_unknown, where,

@@ -223,6 +223,9 @@ TEST_CASE("files that are no model say what they are") {
                    "does not say its version"));
     CHECK(contains(refusal(model(small_graph()).message(8, opset("", 13))), "versions 17 and 13"));
     CHECK(contains(refusal(model(small_graph()).message(8, opset("zoo", 0))), "version 0"));
+    CHECK(contains(
+        refusal(Message().number(1, 8).message(7, small_graph()).message(8, opset("", 29))),
+        "version 29; those up to 28"));
 }
 
 TEST_CASE("every cut and every damaged byte gives a model or a Failure") {
