@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/diagnostics.h"
+#include "base/line_reader.h"
 #include "bits/function.h"
 
 namespace gatewright::bits {
@@ -14,21 +15,6 @@ namespace {
 bool is_plain(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
            c == '.' || c == '[' || c == ']' || c == '/';
-}
-
-std::string quoted(std::string_view name) {
-    std::string out = "\"";
-    for (const char c : name) {
-        if (c == '\n') {
-            out += "\\n";
-            continue;
-        }
-        if (c == '"' || c == '\\') {
-            out += '\\';
-        }
-        out += c;
-    }
-    return out + '"';
 }
 
 /// A name as it is, in quotes where it holds anything but letters, digits and _ . [ ] /
@@ -43,13 +29,12 @@ std::string spelled(const std::string& name) {
 /// A reader over one line at a time.
 class Parser {
   public:
-    explicit Parser(std::string_view text) : text_(text) {}
+    explicit Parser(std::string_view text) : reader_(text) {}
 
     Function run() {
         bool named = false;
-        while (next_line()) {
-            skip_spaces();
-            if (line_.empty()) {
+        while (reader_.next_line()) {
+            if (reader_.rest().empty()) {
                 continue;
             }
             if (!named) {
@@ -59,9 +44,8 @@ class Parser {
             } else {
                 statement();
             }
-            skip_spaces();
-            if (!line_.empty()) {
-                fail(fmt::format("'{}' is not expected here", line_));
+            if (!reader_.rest().empty()) {
+                fail(fmt::format("'{}' is not expected here", reader_.rest()));
             }
         }
         if (!named) {
@@ -76,50 +60,31 @@ class Parser {
 
   private:
     [[noreturn]] void fail(const std::string& message) const {
-        throw Failure(Code::text_form, {}, fmt::format("line {}: {}", line_number_, message));
-    }
-
-    bool next_line() {
-        if (text_.empty()) {
-            return false;
-        }
-        const std::size_t end = text_.find('\n');
-        line_ = text_.substr(0, end);
-        text_.remove_prefix(end == std::string_view::npos ? text_.size() : end + 1);
-        ++line_number_;
-        return true;
-    }
-
-    void skip_spaces() {
-        while (!line_.empty() && (line_[0] == ' ' || line_[0] == '\t' || line_[0] == '\r')) {
-            line_.remove_prefix(1);
-        }
+        throw Failure(Code::text_form, {}, fmt::format("line {}: {}", reader_.number(), message));
     }
 
     /// The next token without its end at a space; a sign like ':' is a token of its own.
     std::string_view word() {
-        skip_spaces();
+        const std::string_view line = reader_.rest();
         std::size_t n = 0;
-        while (n < line_.size() && (is_plain(line_[n]) || (n == 0 && line_[n] == '-'))) {
+        while (n < line.size() && (is_plain(line[n]) || (n == 0 && line[n] == '-'))) {
             ++n;
         }
-        const std::string_view token = line_.substr(0, n);
-        line_.remove_prefix(n);
-        return token;
+        reader_.skip(n);
+        return line.substr(0, n);
     }
 
     bool accept(char sign) {
-        skip_spaces();
-        if (line_.empty() || line_[0] != sign) {
+        if (!reader_.rest().starts_with(sign)) {
             return false;
         }
-        line_.remove_prefix(1);
+        reader_.skip(1);
         return true;
     }
 
     void expect(char sign) {
         if (!accept(sign)) {
-            fail(fmt::format("'{}' is expected before '{}'", sign, line_));
+            fail(fmt::format("'{}' is expected before '{}'", sign, reader_.rest()));
         }
     }
 
@@ -131,25 +96,18 @@ class Parser {
     }
 
     std::string name() {
-        if (!accept('"')) {
-            const std::string_view token = word();
-            if (token.empty() || token[0] == '-') {
-                fail("a name is expected");
-            }
-            return std::string(token);
-        }
         std::string out;
-        while (!line_.empty() && line_[0] != '"') {
-            if (line_[0] == '\\' && line_.size() > 1) {
-                line_.remove_prefix(1);
-                out += line_[0] == 'n' ? '\n' : line_[0];
-            } else {
-                out += line_[0];
-            }
-            line_.remove_prefix(1);
+        if (reader_.quoted(out)) {
+            return out;
         }
-        expect('"');
-        return out;
+        if (reader_.rest().starts_with('"')) {
+            fail("'\"' is expected at the end of a name");
+        }
+        const std::string_view token = word();
+        if (token.empty() || token[0] == '-') {
+            fail("a name is expected");
+        }
+        return std::string(token);
     }
 
     Int128 integer() {
@@ -220,7 +178,7 @@ class Parser {
         expect(':');
         table.type = type();
         expect('=');
-        for (skip_spaces(); !line_.empty(); skip_spaces()) {
+        while (!reader_.rest().empty()) {
             table.words.push_back(integer());
         }
         function_.tables.push_back(std::move(table));
@@ -274,9 +232,7 @@ class Parser {
         function_.nodes.push_back(node);
     }
 
-    std::string_view text_;
-    std::string_view line_;
-    int line_number_ = 0;
+    LineReader reader_;
     Function function_;
 };
 

@@ -2,23 +2,13 @@
 
 #include <algorithm>
 
+#include "base/line_reader.h"
 #include "design/design.h"
 
 /// Printing and parsing of the text form (design.h shows it).
 namespace gatewright::design {
 
 namespace {
-
-std::string quoted(std::string_view name) {
-    std::string out = "\"";
-    for (const char c : name) {
-        if (c == '"' || c == '\\') {
-            out += '\\';
-        }
-        out += c == '\n' ? std::string("\\n") : std::string(1, c);
-    }
-    return out + '"';
-}
 
 std::string lanes_text(const std::vector<Lane>& lanes) {
     std::string out = " :";
@@ -47,10 +37,10 @@ void put_function(std::string& out, std::string_view keyword, const bits::Functi
 
 class Parser {
   public:
-    explicit Parser(std::string_view text) : text_(text) {}
+    explicit Parser(std::string_view text) : reader_(text) {}
 
     Design run() {
-        while (next_line()) {
+        while (reader_.next_line()) {
             const std::string_view keyword = word();
             if (keyword.empty()) {
                 continue;
@@ -59,9 +49,8 @@ class Parser {
                 fail("the text holds no design");
             }
             statement(keyword);
-            skip_spaces();
-            if (!line_.empty()) {
-                fail(fmt::format("'{}' is not expected here", line_));
+            if (!reader_.rest().empty()) {
+                fail(fmt::format("'{}' is not expected here", reader_.rest()));
             }
         }
         if (!named_) {
@@ -76,28 +65,12 @@ class Parser {
 
   private:
     [[noreturn]] void fail(const std::string& message) const {
-        throw Failure(Code::design_text, {}, fmt::format("line {}: {}", number_, message));
+        throw Failure(Code::design_text, {}, fmt::format("line {}: {}", reader_.number(), message));
     }
 
-    bool next_line() {
-        if (text_.empty()) {
-            return false;
-        }
-        const std::size_t end = text_.find('\n');
-        line_ = text_.substr(0, end);
-        text_.remove_prefix(end == std::string_view::npos ? text_.size() : end + 1);
-        ++number_;
-        return true;
-    }
-    void skip_spaces() {
-        while (!line_.empty() && line_[0] == ' ') {
-            line_.remove_prefix(1);
-        }
-    }
     std::string_view word() {
-        skip_spaces();
-        const std::string_view token = line_.substr(0, line_.find(' '));
-        line_.remove_prefix(token.size());
+        const std::string_view token = reader_.rest().substr(0, reader_.rest().find(' '));
+        reader_.skip(token.size());
         return token;
     }
     void expect(std::string_view keyword) {
@@ -106,21 +79,11 @@ class Parser {
         }
     }
     std::string name() {
-        skip_spaces();
-        if (line_.empty() || line_[0] != '"') {
-            fail("a name in quotes is expected");
-        }
         std::string out;
-        std::size_t i = 1;
-        for (; i < line_.size() && line_[i] != '"'; ++i) {
-            const bool escaped = line_[i] == '\\' && i + 1 < line_.size();
-            i += escaped ? 1 : 0;
-            out += escaped && line_[i] == 'n' ? '\n' : line_[i];
+        if (!reader_.quoted(out)) {
+            fail(reader_.rest().starts_with('"') ? "a name has no closing quote"
+                                                 : "a name in quotes is expected");
         }
-        if (i >= line_.size()) {
-            fail("a name has no closing quote");
-        }
-        line_.remove_prefix(i + 1);
         return out;
     }
     Int128 integer(std::string_view token) const {
@@ -180,11 +143,12 @@ class Parser {
     }
     bits::Function function() {
         std::string text;
-        const int first = number_;
-        while (text_.starts_with("| ") && next_line()) {
-            text += std::string(line_.substr(2)) + '\n';
+        const int first = reader_.number();
+        while (reader_.next_starts_with("| ") && reader_.next_line()) {
+            reader_.skip(2);
+            text += std::string(reader_.rest()) + '\n';
+            reader_.skip(reader_.rest().size());
         }
-        line_ = {};
         try {
             return bits::from_text(text);
         } catch (const Failure& failure) {
@@ -279,9 +243,7 @@ class Parser {
     /// Of counts: one frame of a design is run to verify it.
     static constexpr std::int64_t most = std::int64_t{1} << 31;
 
-    std::string_view text_;
-    std::string_view line_;
-    int number_ = 0;
+    LineReader reader_;
     bool named_ = false;
     Design design_;
 };

@@ -161,6 +161,25 @@ std::string vitis_literal(Int128 value, Type type) {
                        vitis_type(type), high_half(value), low_half(value));
 }
 
+/// The operations that look the same wherever an operator's result grows to hold it: the only
+/// thing to do is to take it into the node's type.
+std::string growing_operation(const bits::Node& node, const std::string& type,
+                              std::span<const Operand> x) {
+    switch (node.op) {
+        case Op::mux:
+            return fmt::format("{0} != 0 ? {1}({2}) : {1}({3})", x[0].text, type, x[1].text,
+                               x[2].text);
+        case Op::cast:
+            return fmt::format("{}({})", type, x[0].text);
+        default:
+            return fmt::format("{}({} {} {})", type, x[0].text, infix(node.op), x[1].text);
+    }
+}
+
+std::string growing_index(const Operand& a) {
+    return fmt::format("({}).to_uint()", a.text);
+}
+
 std::string vitis_operation(const bits::Node& node, std::span<const Operand> x) {
     const std::string type = vitis_type(node.type);
     if (node.type.width == 0) {
@@ -195,18 +214,9 @@ std::string vitis_operation(const bits::Node& node, std::span<const Operand> x) 
             return fmt::format("{}({} {} {})", type, as(width, x[0]), infix(node.op),
                                as(width, x[1]));
         }
-        case Op::mux:
-            return fmt::format("{0} != 0 ? {1}({2}) : {1}({3})", x[0].text, type, x[1].text,
-                               x[2].text);
-        case Op::cast:
-            return fmt::format("{}({})", type, x[0].text);
         default:
-            return fmt::format("{}({} {} {})", type, x[0].text, infix(node.op), x[1].text);
+            return growing_operation(node, type, x);
     }
-}
-
-std::string vitis_index(const Operand& a) {
-    return fmt::format("({}).to_uint()", a.text);
 }
 
 constexpr std::string_view vitis_conversions = R"(
@@ -284,18 +294,9 @@ std::string catapult_operation(const bits::Node& node, std::span<const Operand> 
         }
         case Op::bit_not:
             return fmt::format("{}(~{})", type, x[0].text);
-        case Op::mux:
-            return fmt::format("{0} != 0 ? {1}({2}) : {1}({3})", x[0].text, type, x[1].text,
-                               x[2].text);
-        case Op::cast:
-            return fmt::format("{}({})", type, x[0].text);
         default:
-            return fmt::format("{}({} {} {})", type, x[0].text, infix(node.op), x[1].text);
+            return growing_operation(node, type, x);
     }
-}
-
-std::string catapult_index(const Operand& a) {
-    return fmt::format("({}).to_uint()", a.text);
 }
 
 constexpr std::string_view catapult_conversions = R"(
@@ -362,7 +363,7 @@ constexpr Dialect table[] = {
      .type = &vitis_type,
      .literal = &vitis_literal,
      .operation = &vitis_operation,
-     .index = &vitis_index},
+     .index = &growing_index},
     {.name = "catapult",
      .help = "C++ for Catapult with ac_int, and a script for it",
      .standard = "c++17",
@@ -376,7 +377,7 @@ constexpr Dialect table[] = {
      .type = &catapult_type,
      .literal = &catapult_literal,
      .operation = &catapult_operation,
-     .index = &catapult_index},
+     .index = &growing_index},
 };
 
 }  // namespace

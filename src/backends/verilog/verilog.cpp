@@ -177,10 +177,6 @@ class Top {
 
 }  // namespace
 
-std::string print(const design::Machine& machine) {
-    return print_module(machine).text;
-}
-
 Interface interface_of(const design::Design& design, const Options& options) {
     Interface out;
     out.module = legal_name(design.name);
@@ -222,7 +218,7 @@ EmittedFiles emit(const design::Design& design, const Options& options) {
         process, options.pipeline ? *options.pipeline : design::combinational(process.body),
         options.clock_enable);
     machine.name = legal_name(design.name);
-    return {{fmt::format("verilog/{}.v", machine.name), print(machine)}};
+    return {{fmt::format("verilog/{}.v", machine.name), print_module(machine).text}};
 }
 
 }  // namespace gatewright::backends::verilog

@@ -51,7 +51,4 @@ Interface interface_of(const design::Design& design, const Options& options);
 /// design) first, then "verilog/gatewright_fifo.v" if queues are used.
 EmittedFiles emit(const design::Design& design, const Options& options);
 
-/// One machine as one module.
-std::string print(const design::Machine& machine);
-
 }  // namespace gatewright::backends::verilog

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "../temporary_folder.h"
 #include "backends/hls/hls.h"
 
 /// Compiles what the HLS printers print with g++ and runs it.
@@ -51,8 +52,8 @@ inline std::string headers_of(const backends::hls::Dialect& dialect) {
 inline Frames run(const design::Process& process, const backends::hls::Dialect& dialect,
                   const Frames& frames, std::string& log) {
     namespace fs = std::filesystem;
-    std::string pattern = (fs::temp_directory_path() / "gatewright-hls-XXXXXX").string();
-    const fs::path folder = mkdtemp(pattern.data());
+    const test::Folder temporary;
+    const fs::path& folder = temporary.path();
     std::string sources;
     for (const backends::EmittedFile& file : backends::hls::emit(process, dialect)) {
         std::ofstream(folder / file.path) << file.text;
@@ -90,7 +91,6 @@ inline Frames run(const design::Process& process, const backends::hls::Dialect& 
             }
         }
     }
-    fs::remove_all(folder);
     return out;
 }
 

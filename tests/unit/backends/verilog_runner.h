@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "../temporary_folder.h"
 #include "backends/verilog/testbench.h"
 #include "backends/verilog/verilog.h"
 #include "design/rates.h"
@@ -19,27 +20,6 @@ namespace gatewright::verilog_runner {
 
 /// Values of the inputs or outputs of a function, one vector a frame.
 using Frames = std::vector<std::vector<Int128>>;
-
-/// A folder of its own that is removed at the end.
-class Folder {
-  public:
-    Folder() {
-        std::string name =
-            (std::filesystem::temp_directory_path() / "gatewright_verilog_XXXXXX").string();
-        path_ = mkdtemp(name.data());
-    }
-    ~Folder() {
-        std::error_code error;
-        std::filesystem::remove_all(path_, error);
-    }
-    Folder(const Folder&) = delete;
-    Folder& operator=(const Folder&) = delete;
-
-    const std::filesystem::path& path() const { return path_; }
-
-  private:
-    std::filesystem::path path_;
-};
 
 /// True if the tool is there; else says so in one line, and the test is left out.
 inline bool have(flow::ToolId id) {
@@ -130,7 +110,7 @@ inline void write(const std::filesystem::path& file, const std::string& text) {
 inline std::string simulate(const design::Design& design, const backends::verilog::Options& options,
                             const Frames& inputs, const Frames& expected, std::uint64_t seed = 0,
                             flow::Simulator simulator = flow::Simulator::icarus) {
-    const Folder folder;
+    const test::Folder folder;
     const auto interface = backends::verilog::interface_of(design, options);
     flow::SimulationJob job;
     for (const auto& file : backends::verilog::emit(design, options)) {
@@ -180,7 +160,7 @@ inline void check_rates(const design::Design& design, const Frames& inputs,
 /// Verilator's warnings on the design's modules.
 inline std::vector<std::string> lint(const design::Design& design,
                                      const backends::verilog::Options& options) {
-    const Folder folder;
+    const test::Folder folder;
     std::vector<std::filesystem::path> files;
     for (const auto& file : backends::verilog::emit(design, options)) {
         write(folder.path() / file.path, file.text);

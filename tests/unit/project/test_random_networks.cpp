@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "../temporary_folder.h"
 #include "emulate/tensor_emulator.h"
 #include "exact_layers.h"
 #include "network_recipe.h"
@@ -105,12 +106,8 @@ void compare_exactly(const network::Network& layers, const operators::CoreModel&
 }
 
 void simulate(const operators::CoreModel& model, std::uint64_t seed) {
-    std::string pattern = (fs::temp_directory_path() / "gatewright_random_XXXXXX").string();
-    const fs::path folder = mkdtemp(pattern.data());
-    const std::shared_ptr<void> cleaner(nullptr, [&](void*) {
-        std::error_code error;
-        fs::remove_all(folder, error);
-    });
+    const test::Folder temporary;
+    const fs::path& folder = temporary.path();
     project::Settings settings;
     settings.clock_enable = seed % 2 == 0;
     if (seed % 3 != 0) {

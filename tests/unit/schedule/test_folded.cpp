@@ -68,19 +68,26 @@ std::vector<Int128> product(const ContractForm& form, const std::vector<Int128>&
     return y;
 }
 
+/// Frames of the dense layer, and the sums of its matrix for each.
+std::pair<hls_runner::Frames, hls_runner::Frames> samples_of(const CoreModel& model,
+                                                             std::mt19937& random) {
+    const network::Node& node = model.network.node(1);
+    const ContractForms forms = contract_forms(node, model.network.type(node.inputs[0]));
+    const auto frames = frames_for(forms.forms.front(), random);
+    hls_runner::Frames expected;
+    for (const auto& frame : frames) {
+        expected.push_back(product(forms.forms.front(), frame));
+    }
+    return {frames, expected};
+}
+
 }  // namespace
 
 TEST_CASE(
     "a folded dense layer gives the sums of its matrix, in the emulator and in both dialects") {
     std::mt19937 random(11);
     const CoreModel model = dense(12, 5, random);
-    const network::Node& node = model.network.node(1);
-    const ContractForms forms = contract_forms(node, model.network.type(node.inputs[0]));
-    const auto frames = frames_for(forms.forms.front(), random);
-    std::vector<std::vector<Int128>> expected;
-    for (const auto& frame : frames) {
-        expected.push_back(product(forms.forms.front(), frame));
-    }
+    const auto [frames, expected] = samples_of(model, random);
     for (const std::int64_t reuse : {1, 4, 12}) {
         CAPTURE(reuse);
         const design::Design design = schedule::folded(model, reuse);
@@ -112,13 +119,7 @@ TEST_CASE("a folded dense layer in Verilog gives the sums of its matrix, under r
     }
     std::mt19937 random(29);
     const CoreModel model = dense(12, 5, random);
-    const network::Node& node = model.network.node(1);
-    const ContractForms forms = contract_forms(node, model.network.type(node.inputs[0]));
-    const auto frames = frames_for(forms.forms.front(), random);
-    std::vector<std::vector<Int128>> expected;
-    for (const auto& frame : frames) {
-        expected.push_back(product(forms.forms.front(), frame));
-    }
+    auto [frames, expected] = samples_of(model, random);
     for (const std::int64_t reuse : {2, 4, 12}) {
         CAPTURE(reuse);
         const design::Design design = schedule::folded(model, reuse);
