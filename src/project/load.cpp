@@ -7,7 +7,9 @@
 #include <map>
 
 #include "base/file.h"
+#include "import/keras/import.h"
 #include "import/onnx/import.h"
+#include "import/torch/import.h"
 #include "operators/layers.h"
 #include "operators/lowering.h"
 #include "passes/pass.h"
@@ -29,22 +31,38 @@ FinalActivation final_activation_named(const std::string& name) {
                   "Write keep, drop or argmax.");
 }
 
+namespace {
+
+bool ends_with_one_of(std::string_view file, std::initializer_list<std::string_view> endings) {
+    return std::any_of(endings.begin(), endings.end(),
+                       [&](std::string_view ending) { return file.ends_with(ending); });
+}
+
+}  // namespace
+
 network::ImportedModel load_model(const ModelSource& source) {
-    if (!source.file.ends_with(".onnx")) {
+    const std::string& file = source.file;
+    if (ends_with_one_of(file, {".keras", ".h5", ".hdf5", ".json"})) {
+        return keras::import_keras(file, source.weights);
+    }
+    if (ends_with_one_of(file, {".pt2", ".pt", ".pth", ".safetensors"})) {
+        return torch::import_torch(file, source.weights);
+    }
+    if (!file.ends_with(".onnx")) {
         std::error_code error;
-        if (!std::filesystem::exists(source.file, error) ||
-            std::filesystem::is_directory(source.file, error)) {
-            read_file_bytes(source.file);  // says why it cannot be read
+        if (!std::filesystem::exists(file, error) || std::filesystem::is_directory(file, error)) {
+            read_file_bytes(file);  // says why it cannot be read
         }
-        throw Failure(Code::unknown_format, {source.file, "", "", ""},
+        throw Failure(Code::unknown_format, {file, "", "", ""},
                       "its ending is none of a known model format",
-                      "Give an ONNX or QONNX model (.onnx).");
+                      "Give an ONNX or QONNX model (.onnx), a Keras, QKeras or HGQ model (.keras, "
+                      ".h5, or .json with --weights), or a PyTorch program (.pt2).");
     }
     if (!source.weights.empty()) {
-        throw Failure(Code::unknown_option, {source.file, "", "", ""},
+        throw Failure(Code::unknown_option, {file, "", "", ""},
                       "an ONNX model holds its weights itself", "Leave out --weights.");
     }
-    return onnx::import_onnx(source.file);
+    return onnx::import_onnx(file);
 }
 
 void check_extents(const network::Network& network, const std::string& file) {

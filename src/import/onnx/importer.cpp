@@ -19,11 +19,6 @@ void Importer::define(const std::string& name, Operand operand) {
     values_[name] = std::move(operand);
 }
 
-network::Value Importer::constant_node(const Tensor& tensor, const Location& where) {
-    return out_.network.add(network::constant_operator,
-                            Attributes::of(network::ConstantFields{tensor}), {}, where);
-}
-
 void Importer::add_inputs(Diagnostics& diagnostics) {
     for (const OnnxValueInfo& input : model_.graph.inputs) {
         const Location where{model_.file, input.name, "input", ""};
@@ -126,7 +121,9 @@ network::ImportedModel Importer::run() {
         }
         const Location where{model_.file, output.name, "output", ""};
         if (y.is_constant) {
-            y.value = constant_node(y.constant, where);
+            y.value = out_.network.add(network::constant_operator,
+                                       Attributes::of(network::ConstantFields{y.constant}), {},
+                                       where);
         }
         out_.network.set_output(output.name, y.value);
     }
