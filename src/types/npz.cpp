@@ -4,11 +4,13 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
-#include <set>
+#include <string_view>
 
 #include "base/diagnostics.h"
 #include "base/file.h"
+#include "base/plain_text.h"
 #include "types/npy.h"
+#include "types/zip_archive.h"
 
 namespace gatewright {
 
@@ -16,11 +18,9 @@ namespace {
 
 struct Discard {
     void operator()(zip_t* archive) const { zip_discard(archive); }
-    void operator()(zip_file_t* entry) const { zip_fclose(entry); }
     void operator()(zip_source_t* source) const { zip_source_free(source); }
 };
 using Archive = std::unique_ptr<zip_t, Discard>;
-using Entry = std::unique_ptr<zip_file_t, Discard>;
 using Source = std::unique_ptr<zip_source_t, Discard>;
 
 [[noreturn]] void malformed(const std::string& file, const std::string& array,
@@ -34,104 +34,25 @@ std::string text_of(const zip_error_t& error) {
     return zip_error_strerror(&copy);
 }
 
-/// A name that can stand in a message: plain printable text, cut to a bearable length.
-std::string shown(std::string_view name) {
-    std::string out;
-    for (const char c : name.substr(0, 60)) {
-        out += c >= ' ' && c <= '~' ? c : '?';
-    }
-    return out;
-}
-
-bool is_zip(std::span<const std::byte> bytes) {
-    return bytes.size() >= 4 && std::memcmp(bytes.data(), "PK", 2) == 0;
-}
-
 NamedArrays parse_npz(std::span<const std::byte> bytes, const std::string& file,
                       std::uint64_t limit) {
-    if (!is_zip(bytes)) {
-        malformed(file, {}, bytes.empty() ? "it is empty" : "it is not a zip archive");
-    }
-    zip_error_t error;
-    zip_error_init(&error);
-    Source source(zip_source_buffer_create(bytes.data(), bytes.size(), 0, &error));
-    Archive archive(source ? zip_open_from_source(source.get(), ZIP_RDONLY, &error) : nullptr);
-    if (!archive) {
-        malformed(file, {}, "it is not a sound zip archive: " + text_of(error));
-    }
-    source.release();  // the archive owns it now
-
-    const zip_int64_t count = zip_get_num_entries(archive.get(), 0);
-    std::set<std::string> names;
-    std::uint64_t compressed = 0;
-    std::uint64_t total = 0;
+    constexpr std::string_view ending = ".npy";
+    const auto refuse = [&](const std::string& entry, const std::string& message) {
+        const bool named = entry.size() > ending.size() && entry.ends_with(ending);
+        malformed(file, named ? entry.substr(0, entry.size() - ending.size()) : entry, message);
+    };
+    const ZipArchive archive(bytes, {.refuse = refuse, .plural = "arrays", .limit = limit});
     NamedArrays arrays;
-    // All sizes are judged before the first byte is inflated.
-    for (zip_int64_t i = 0; i < count; ++i) {
-        const auto index = static_cast<zip_uint64_t>(i);
-        zip_stat_t stat;
-        zip_stat_init(&stat);
-        constexpr zip_uint64_t needed = ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE |
-                                        ZIP_STAT_COMP_METHOD | ZIP_STAT_ENCRYPTION_METHOD;
-        if (zip_stat_index(archive.get(), index, ZIP_FL_ENC_RAW, &stat) != 0 ||
-            (stat.valid & needed) != needed) {
-            malformed(file, {}, fmt::format("entry {} has no name or size", i));
+    for (const ZipEntry& entry : archive.entries()) {
+        if (!entry.name.ends_with(ending) || entry.name.size() == ending.size()) {
+            malformed(file, printable(entry.name),
+                      "the archive holds something that is not a .npy array");
         }
-        std::string name = stat.name;
-        if (!name.ends_with(".npy") || name.size() == 4) {
-            malformed(file, shown(name), "the archive holds something that is not a .npy array");
-        }
-        name.resize(name.size() - 4);
-        if (!names.insert(name).second) {
-            malformed(file, shown(name), "two arrays of the archive have this name");
-        }
-        if (stat.encryption_method != ZIP_EM_NONE) {
-            malformed(file, shown(name), "it is encrypted");
-        }
-        if (stat.comp_method != ZIP_CM_STORE && stat.comp_method != ZIP_CM_DEFLATE) {
-            malformed(file, shown(name), "it is neither stored nor deflated");
-        }
-        // Entries that share bytes of the archive, as in a bomb, add up to more than it has.
-        compressed += std::min<std::uint64_t>(stat.comp_size, bytes.size() + 1);
-        total += std::min(stat.size, limit + 1);
-        // Deflate never shrinks by more than 1032.
-        if (compressed > bytes.size() || stat.size / 1032 > stat.comp_size) {
-            malformed(file, shown(name), "it claims more bytes than the archive can hold");
-        }
-        if (total > limit) {
-            malformed(file, shown(name),
-                      fmt::format("the arrays up to this one need more than {} bytes", limit));
-        }
-        arrays.emplace_back(std::move(name), NpyArray{});
+        arrays.emplace_back(entry.name.substr(0, entry.name.size() - ending.size()), NpyArray{});
     }
-    for (zip_int64_t i = 0; i < count; ++i) {
-        auto& [name, array] = arrays[static_cast<std::size_t>(i)];
-        const auto index = static_cast<zip_uint64_t>(i);
-        zip_stat_t stat;
-        zip_stat_init(&stat);
-        zip_stat_index(archive.get(), index, 0, &stat);
-        const Entry entry(zip_fopen_index(archive.get(), index, 0));
-        if (!entry) {
-            malformed(file, shown(name), "it cannot be read from the archive");
-        }
-        std::vector<std::byte> data;
-        constexpr std::size_t step = std::size_t{1} << 22;
-        while (true) {
-            const std::size_t old = data.size();
-            data.resize(old + std::min<std::uint64_t>(step, stat.size - old + 1));
-            const zip_int64_t read = zip_fread(entry.get(), data.data() + old, data.size() - old);
-            if (read < 0) {
-                malformed(file, shown(name), "its compressed bytes or its checksum are damaged");
-            }
-            data.resize(old + static_cast<std::size_t>(read));
-            if (data.size() > stat.size) {
-                malformed(file, shown(name), "it is longer than the archive says");
-            }
-            if (read == 0) {
-                break;
-            }
-        }
-        array = parse_npy(data, file, shown(name));
+    for (std::size_t i = 0; i < arrays.size(); ++i) {
+        auto& [name, array] = arrays[i];
+        array = parse_npy(archive.read(i), file, printable(name));
     }
     return arrays;
 }
