@@ -7,6 +7,7 @@
 #include "operators/map.h"
 #include "operators/move.h"
 #include "operators/row.h"
+#include "operators/selection.h"
 
 namespace gatewright::operators {
 
@@ -27,12 +28,19 @@ const auto operators = std::to_array<const network::Operator*>({
     &softmax_operator,
     &argmax_operator,
     &top_k_operator,
+    &join_operator,
+    &gather_operator,
+    &gather_elements_operator,
+    &gather_nd_operator,
+    &scatter_operator,
+    &cumulative_operator,
     // Layers and core operators in one.
     &add_operator,
     &subtract_operator,
     &multiply_operator,
     &maximum_operator,
     &minimum_operator,
+    &select_operator,
     &reshape_operator,
     &transpose_operator,
     &slice_operator,

@@ -3,9 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <numbers>
 
 #include "base/diagnostics.h"
 
@@ -13,180 +11,9 @@ namespace gatewright::operators {
 
 namespace {
 
-using P = std::span<const long double>;
-using Q = std::span<const Rational>;
-
-const Rational zero = 0;
-const Rational one = 1;
-
-long double normal_cdf(long double x) {
-    return 0.5L * std::erfc(-x / std::numbers::sqrt2_v<long double>);
-}
-
 BigInt as_integer(const Rational& value) {
     return boost::multiprecision::numerator(value);
 }
-
-/// Rounds `x` to a float with the given exponent and mantissa bits, bias and largest value (QONNX
-/// FloatQuant): parameters exponent bits, mantissa bits, bias, largest value, scale, rounding.
-Rational float_quantize(const Rational& x, Q p) {
-    const Rational scaled = x / p[4];
-    if (scaled == 0) {
-        return zero;
-    }
-    const Rational magnitude = boost::multiprecision::abs(scaled);
-    // The exponent of |x|, not below that of the smallest normal number.
-    const BigInt num = boost::multiprecision::numerator(magnitude);
-    const BigInt den = boost::multiprecision::denominator(magnitude);
-    int exponent = static_cast<int>(boost::multiprecision::msb(num)) -
-                   static_cast<int>(boost::multiprecision::msb(den));
-    if (power_of_two(exponent) > magnitude) {
-        --exponent;
-    }
-    const int lowest = 1 - static_cast<int>(as_integer(p[2]));
-    const int step = std::max(exponent, lowest) - static_cast<int>(as_integer(p[1]));
-    const auto rounding = static_cast<Rounding>(static_cast<int>(as_integer(p[5])));
-    const Rational rounded =
-        Rational(round(scaled * power_of_two(-step), rounding)) * power_of_two(step);
-    const Rational clipped = std::max(Rational(-p[3]), std::min(Rational(p[3]), rounded));
-    return clipped * p[4];
-}
-
-constexpr auto rising = Monotone::rising;
-constexpr auto by_first = Monotone::by_first_parameter;
-constexpr auto none = Monotone::none;
-
-// clang-format off
-const auto table = std::to_array<Function>({
-    {"affine", "a x + b", 2, by_first,
-     [](long double x, P p) { return p[0] * x + p[1]; },
-     [](const Rational& x, Q p) { return Rational(p[0] * x + p[1]); }},
-    {"maximum", "max(x, c)", 1, rising,
-     [](long double x, P p) { return std::max(x, p[0]); },
-     [](const Rational& x, Q p) { return x < p[0] ? p[0] : x; }},
-    {"minimum", "min(x, c)", 1, rising,
-     [](long double x, P p) { return std::min(x, p[0]); },
-     [](const Rational& x, Q p) { return p[0] < x ? p[0] : x; }},
-    {"leaky", "x if x >= 0 else alpha x", 1, by_first,
-     [](long double x, P p) { return x < 0 ? p[0] * x : x; },
-     [](const Rational& x, Q p) { return x < 0 ? Rational(p[0] * x) : x; }},
-    {"absolute", "|x|", 0, none,
-     [](long double x, P) { return std::abs(x); },
-     [](const Rational& x, Q) { return Rational(boost::multiprecision::abs(x)); }},
-    {"sign", "-1, 0 or 1", 0, rising,
-     [](long double x, P) { return x > 0 ? 1.0L : (x < 0 ? -1.0L : 0.0L); },
-     [](const Rational& x, Q) { return Rational(x.sign()); }},
-    {"floor", "floor(x)", 0, rising,
-     [](long double x, P) { return std::floor(x); },
-     [](const Rational& x, Q) { return Rational(gatewright::floor(x)); }},
-    {"ceil", "ceil(x)", 0, rising,
-     [](long double x, P) { return std::ceil(x); },
-     [](const Rational& x, Q) { return Rational(gatewright::ceil(x)); }},
-    {"round", "x rounded to an integer, ties to even", 0, rising,
-     [](long double x, P) { return std::nearbyint(x); },
-     [](const Rational& x, Q) { return Rational(round(x, Rounding::half_even)); }},
-    {"square", "x^2", 0, none,
-     [](long double x, P) { return x * x; },
-     [](const Rational& x, Q) { return Rational(x * x); }},
-    {"thresholded_relu", "x if x > alpha else 0", 1, by_first,
-     [](long double x, P p) { return x > p[0] ? x : 0.0L; },
-     [](const Rational& x, Q p) { return x > p[0] ? x : zero; }},
-    {"shrink", "x - bias if x > lambda, x + bias if x < -lambda, else 0", 2, none,
-     [](long double x, P p) { return x > p[0] ? x - p[1] : (x < -p[0] ? x + p[1] : 0.0L); },
-     [](const Rational& x, Q p) {
-         return x > p[0] ? Rational(x - p[1]) : (x < -p[0] ? Rational(x + p[1]) : zero);
-     }},
-    {"softsign", "x / (1 + |x|)", 0, rising,
-     [](long double x, P) { return x / (1 + std::abs(x)); },
-     [](const Rational& x, Q) { return Rational(x / (one + boost::multiprecision::abs(x))); }},
-    {"hard_swish", "x max(0, min(1, x / 6 + 1 / 2))", 0, none,
-     [](long double x, P) { return x * std::max(0.0L, std::min(1.0L, x / 6 + 0.5L)); },
-     [](const Rational& x, Q) {
-         const Rational gate = std::max(zero, std::min(one, Rational(x / 6 + Rational(1, 2))));
-         return Rational(x * gate);
-     }},
-    {"count_thresholds", "number of thresholds t with x >= t", -1, rising,
-     [](long double x, P p) {
-         return static_cast<long double>(std::count_if(p.begin(), p.end(),
-                                                       [&](long double t) { return x >= t; }));
-     },
-     [](const Rational& x, Q p) {
-         return Rational(std::count_if(p.begin(), p.end(),
-                                       [&](const Rational& t) { return x >= t; }));
-     }},
-    {"float_quantize", "x rounded to a small float: exponent bits, mantissa bits, bias, largest, scale, rounding", 6, rising,
-     [](long double x, P p) {
-         std::array<Rational, 6> q;
-         std::transform(p.begin(), p.end(), q.begin(), [](long double v) { return to_rational(static_cast<double>(v)); });
-         return static_cast<long double>(to_double(float_quantize(to_rational(static_cast<double>(x)), q)));
-     },
-     float_quantize},
-    {"quantize", "s (clip(round(x / s + z), l, h) - z)", 4, rising, nullptr, nullptr},
-    {"sigmoid", "1 / (1 + exp(-x))", 0, rising,
-     [](long double x, P) { return 1 / (1 + std::exp(-x)); }},
-    {"tanh", "tanh(x)", 0, rising, [](long double x, P) { return std::tanh(x); }},
-    {"softplus", "log(1 + exp(x))", 0, rising,
-     [](long double x, P) { return std::max(x, 0.0L) + std::log1p(std::exp(-std::abs(x))); }},
-    {"elu", "x if x >= 0 else alpha (exp(x) - 1)", 1, by_first,
-     [](long double x, P p) { return x < 0 ? p[0] * std::expm1(x) : x; }},
-    {"selu", "gamma (x if x >= 0 else alpha (exp(x) - 1))", 2, by_first,
-     [](long double x, P p) { return p[1] * (x < 0 ? p[0] * std::expm1(x) : x); }},
-    {"celu", "max(x, 0) + min(0, alpha (exp(x / alpha) - 1))", 1, by_first,
-     [](long double x, P p) {
-         return std::max(x, 0.0L) + std::min(0.0L, p[0] * std::expm1(x / p[0]));
-     }},
-    {"gelu", "x Phi(x)", 0, none, [](long double x, P) { return x * normal_cdf(x); }},
-    {"gelu_tanh", "x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2", 0, none,
-     [](long double x, P) {
-         const long double inner = std::sqrt(2 / std::numbers::pi_v<long double>) *
-                                   (x + 0.044715L * x * x * x);
-         return x * (1 + std::tanh(inner)) / 2;
-     }},
-    {"silu", "x / (1 + exp(-alpha x))", 1, none,
-     [](long double x, P p) { return x / (1 + std::exp(-p[0] * x)); }},
-    {"mish", "x tanh(log(1 + exp(x)))", 0, none,
-     [](long double x, P) {
-         return x * std::tanh(std::max(x, 0.0L) + std::log1p(std::exp(-std::abs(x))));
-     }},
-    {"exp", "exp(x)", 0, rising, [](long double x, P) { return std::exp(x); }},
-    {"log", "log(x)", 0, rising, [](long double x, P) { return std::log(x); }},
-    {"sqrt", "sqrt(x)", 0, rising, [](long double x, P) { return std::sqrt(x); }},
-    {"reciprocal", "1 / x", 0, none, [](long double x, P) { return 1 / x; }},
-    {"erf", "erf(x)", 0, rising, [](long double x, P) { return std::erf(x); }},
-    {"sin", "sin(x)", 0, none, [](long double x, P) { return std::sin(x); }},
-    {"cos", "cos(x)", 0, none, [](long double x, P) { return std::cos(x); }},
-    {"tan", "tan(x)", 0, none, [](long double x, P) { return std::tan(x); }},
-    {"asin", "asin(x)", 0, rising, [](long double x, P) { return std::asin(x); }},
-    {"acos", "acos(x)", 0, none, [](long double x, P) { return std::acos(x); }},
-    {"atan", "atan(x)", 0, rising, [](long double x, P) { return std::atan(x); }},
-    {"sinh", "sinh(x)", 0, rising, [](long double x, P) { return std::sinh(x); }},
-    {"cosh", "cosh(x)", 0, none, [](long double x, P) { return std::cosh(x); }},
-    {"asinh", "asinh(x)", 0, rising, [](long double x, P) { return std::asinh(x); }},
-    {"acosh", "acosh(x)", 0, rising, [](long double x, P) { return std::acosh(x); }},
-    {"atanh", "atanh(x)", 0, rising, [](long double x, P) { return std::atanh(x); }},
-    {"power", "x^c", 1, none, [](long double x, P p) { return std::pow(x, p[0]); }},
-    {"sum", "f(x) + g(x)", 0, none, nullptr, nullptr,
-     [](long double f, long double g) { return f + g; },
-     [](const Rational& f, const Rational& g) { return Rational(f + g); }},
-    {"difference", "f(x) - g(x)", 0, none, nullptr, nullptr,
-     [](long double f, long double g) { return f - g; },
-     [](const Rational& f, const Rational& g) { return Rational(f - g); }},
-    {"product", "f(x) g(x)", 0, none, nullptr, nullptr,
-     [](long double f, long double g) { return f * g; },
-     [](const Rational& f, const Rational& g) { return Rational(f * g); }},
-    {"quotient", "f(x) / g(x)", 0, none, nullptr, nullptr,
-     [](long double f, long double g) { return f / g; },
-     [](const Rational& f, const Rational& g) { return Rational(f / g); }},
-    {"larger", "max(f(x), g(x))", 0, none, nullptr, nullptr,
-     [](long double f, long double g) { return std::max(f, g); },
-     [](const Rational& f, const Rational& g) { return f < g ? g : f; }},
-    {"smaller", "min(f(x), g(x))", 0, none, nullptr, nullptr,
-     [](long double f, long double g) { return std::min(f, g); },
-     [](const Rational& f, const Rational& g) { return g < f ? g : f; }},
-    {"softmax", "exp(x) / sum of exp(x) along the axis; not element-wise, last in a decoding", 1, none, nullptr, nullptr},
-    {"log_softmax", "log(softmax(x)) along the axis; not element-wise, last in a decoding", 1, none, nullptr, nullptr},
-});
-// clang-format on
 
 /// Largest and smallest level, wrapped or clipped.
 BigInt confine(BigInt level, const BigInt& low, const BigInt& high, Overflow overflow) {
@@ -233,16 +60,6 @@ long double to_long_double(const Rational& value) {
 
 }  // namespace
 
-std::span<const Function> functions() {
-    return table;
-}
-
-const Function* find_function(std::string_view name) {
-    const auto row =
-        std::find_if(table.begin(), table.end(), [&](const Function& f) { return f.name == name; });
-    return row == table.end() ? nullptr : &*row;
-}
-
 bool is(const Step& step, std::string_view name) {
     return step.function->name == name;
 }
@@ -261,7 +78,8 @@ Step make_join(std::string_view name, std::vector<Step> f, std::vector<Step> g) 
 }
 
 bool is_exact(const Step& step) {
-    const bool joins = !step.branches.empty() && !is(step, "quotient");
+    const bool joins = is(step, "sum") || is(step, "difference") || is(step, "product") ||
+                       is(step, "larger") || is(step, "smaller");
     return is(step, "affine") || is(step, "maximum") || is(step, "minimum") || is(step, "leaky") ||
            is(step, "absolute") ||
            (joins && std::all_of(step.branches.begin(), step.branches.end(),
@@ -359,7 +177,9 @@ namespace {
 
 /// The joined value of both branches.
 Real join(const Step& step, const Real& f, const Real& g) {
-    if (f.exact && g.exact && !(is(step, "quotient") && *g.exact == 0)) {
+    const bool divides = is(step, "quotient") || is(step, "floor_quotient") || is(step, "modulo") ||
+                         is(step, "remainder");
+    if (f.exact && g.exact && step.function->join_exact != nullptr && !(divides && *g.exact == 0)) {
         return {step.function->join_exact(*f.exact, *g.exact), 0};
     }
     const auto value = [](const Real& x) { return x.exact ? to_long_double(*x.exact) : x.value; };

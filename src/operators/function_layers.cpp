@@ -35,7 +35,7 @@ std::vector<TensorType> infer_like_first(const Node& node, Types inputs) {
 
 std::vector<TensorType> infer_function(const Node& node, Types inputs) {
     const Function* function = find_function(node.fields<FunctionFields>().function);
-    if (function == nullptr || function->join != nullptr ||
+    if (function == nullptr || function->value == nullptr ||
         (function->parameters >= 0 &&
          static_cast<std::size_t>(function->parameters) + 1 != inputs.size())) {
         refuse(node, fmt::format("there is no function '{}' of {} parameters",

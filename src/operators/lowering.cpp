@@ -431,7 +431,8 @@ CoreModel Lowering::run() {
             }
         } catch (const Failure& failure) {
             for (const Diagnostic& d : failure.diagnostics()) {
-                diagnostics.add(d.code, d.where, d.message, d.remedy);
+                diagnostics.add(d.code, d.where == Location{} ? where_ : d.where, d.message,
+                                d.remedy);
             }
         }
     }

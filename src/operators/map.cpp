@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <initializer_list>
 #include <utility>
 
@@ -155,11 +156,12 @@ double minus(double a, double b) {
 double times(double a, double b) {
     return a * b;
 }
+// What is no number stays no number.
 double larger(double a, double b) {
-    return a < b ? b : a;
+    return a < b || std::isnan(b) ? b : a;
 }
 double smaller(double a, double b) {
-    return b < a ? b : a;
+    return b < a || std::isnan(b) ? b : a;
 }
 
 using network::field_table;

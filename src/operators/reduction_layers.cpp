@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "operators/core.h"
@@ -79,6 +80,14 @@ RealTensor reduce_rows(Lowering& lowering, const RealTensor& x, const std::strin
     return lowering.real(out);
 }
 
+// Orders of numbers in which what is no number comes last, as it does in the frameworks.
+bool is_below(double a, double b) {
+    return a < b || (std::isnan(b) && !std::isnan(a));
+}
+bool is_above(double a, double b) {
+    return a > b || (std::isnan(b) && !std::isnan(a));
+}
+
 Shape reduced_shape(const Shape& x, const Shape& axes, bool keep) {
     Shape shape;
     for (std::size_t i = 0; i < x.size(); ++i) {
@@ -100,7 +109,8 @@ std::vector<TensorType> infer_reduce(const Node& node, Types inputs) {
                        std::adjacent_find(f.axes.begin(), f.axes.end()) == f.axes.end() &&
                        std::all_of(f.axes.begin(), f.axes.end(),
                                    [&](std::int64_t axis) { return axis >= 0 && axis < rank; }) &&
-                       (f.kind == "sum" || f.kind == "mean" || f.kind == "max" || f.kind == "min");
+                       (f.kind == "sum" || f.kind == "mean" || f.kind == "prod" ||
+                        f.kind == "max" || f.kind == "min");
     if (!sound) {
         refuse(node, fmt::format("axes {} do not fit shape {}", to_string(f.axes),
                                  to_string(inputs[0].shape)));
@@ -136,9 +146,11 @@ std::vector<Tensor> reduce_reference(const Node& node, Tensors inputs) {
     for (const std::vector<double>& row : members) {
         double value = 0;
         if (f.kind == "max") {
-            value = *std::max_element(row.begin(), row.end());
+            value = *std::max_element(row.begin(), row.end(), is_below);
         } else if (f.kind == "min") {
-            value = *std::min_element(row.begin(), row.end());
+            value = *std::max_element(row.begin(), row.end(), is_above);
+        } else if (f.kind == "prod") {
+            value = std::accumulate(row.begin(), row.end(), 1.0, std::multiplies<>());
         } else {
             value = std::accumulate(row.begin(), row.end(), 0.0);
             value = f.kind == "mean" ? value / static_cast<double>(row.size()) : value;
@@ -154,6 +166,10 @@ void lower_reduce(Lowering& lowering, const Node& node) {
     if (f.axes.empty()) {
         lowering.set(x);
         return;
+    }
+    if (f.kind == "prod") {
+        lowering.refuse(Code::not_in_circuit, "it multiplies the elements of an axis",
+                        "Use --float to compute the model on real numbers.");
     }
     const RealTensor rows = rows_of(lowering, x, f.axes);
     RealTensor y = reduce_rows(lowering, rows, f.kind);
@@ -222,7 +238,7 @@ std::vector<Tensor> pool_reference(const Node& node, Tensors inputs) {
         for (std::int64_t p = 0; p < positions; ++p) {
             const double* patch = patches.values.data() + (p * channels + c) * length;
             y.values.push_back(f.kind == "max"
-                                   ? *std::max_element(patch, patch + length)
+                                   ? *std::max_element(patch, patch + length, is_below)
                                    : std::accumulate(patch, patch + length, 0.0) /
                                          static_cast<double>(counts[static_cast<std::size_t>(p)]));
         }
@@ -284,7 +300,8 @@ std::vector<Tensor> argmax_reference(const Node& node, Tensors inputs) {
     for (const std::vector<double>& row : members) {
         std::size_t best = 0;
         for (std::size_t i = 1; i < row.size(); ++i) {
-            const bool better = f.smallest ? row[i] < row[best] : row[i] > row[best];
+            const bool better =
+                f.smallest ? is_above(row[best], row[i]) : is_below(row[best], row[i]);
             best = better || (f.last && row[i] == row[best]) ? i : best;
         }
         y.values.push_back(static_cast<double>(best));
@@ -351,7 +368,8 @@ std::vector<Tensor> top_k_reference(const Node& node, Tensors inputs) {
             return x.values[static_cast<std::size_t>(first + i * inner)];
         };
         std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
-            return f.smallest ? at(a) < at(b) : at(a) > at(b);
+            // What is no number is largest.
+            return f.smallest ? is_below(at(a), at(b)) : is_below(at(b), at(a));
         });
         const std::int64_t out = r / inner * inner * f.k + r % inner;
         for (std::int64_t i = 0; i < f.k; ++i) {
@@ -386,7 +404,7 @@ void lower_top_k(Lowering& lowering, const Node& node) {
 
 // clang-format off
 const network::Operator reduce_operator = {
-    .name = "reduce", .formula = "y = sum, mean, max or min of x over axes", .fields = &field_table<ReduceFields>,
+    .name = "reduce", .formula = "y = sum, mean, product, max or min of x over axes", .fields = &field_table<ReduceFields>,
     .infer = &infer_reduce, .reference = &reduce_reference, .lower = &lower_reduce};
 const network::Operator pool_operator = {
     .name = "pool", .formula = "y[c, p] = max or mean over k of x[c, p stride + k dilation - before]",

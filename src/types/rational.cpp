@@ -4,6 +4,10 @@
 #include <cctype>
 #include <cmath>
 
+#include <fmt/format.h>
+
+#include "base/diagnostics.h"
+
 namespace gatewright {
 
 namespace mp = boost::multiprecision;
@@ -19,6 +23,11 @@ Rational power_of_two(int exponent) {
 }
 
 Rational to_rational(double value) {
+    if (!std::isfinite(value)) {
+        throw Failure(Code::operator_inputs, {},
+                      fmt::format("{} is among its numbers, which no circuit holds", value),
+                      "Put a finite number in its place in the model, or use --float.");
+    }
     int exponent = 0;
     const double mantissa = std::frexp(value, &exponent);
     const auto integer = static_cast<std::int64_t>(std::ldexp(mantissa, 53));
