@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "emulate/float_engine.h"
+
 namespace gatewright::emulate {
 
 std::vector<std::vector<Tensor>> reference_values(const network::Network& layers,
@@ -28,31 +32,55 @@ std::vector<std::vector<Tensor>> reference_values(const network::Network& layers
     return values;
 }
 
-ReferenceResult run_reference(const network::Network& layers, const Samples& samples) {
+namespace {
+
+/// Samples [first, first + lanes) of an array as rows; behind the last sample, copies of it.
+void load_rows(const ArraySource& array, std::int64_t elements, std::int64_t first,
+               std::int64_t count, std::int64_t lanes, double* rows) {
+    const NpyArray part = array.part(first * elements, count * elements, {count, elements});
+    const std::vector<double> values = to_doubles(part).value();
+    for (std::int64_t lane = 0; lane < lanes; ++lane) {
+        const double* x = values.data() + std::min(lane, count - 1) * elements;
+        for (std::int64_t e = 0; e < elements; ++e) {
+            rows[e * lanes + lane] = x[e];
+        }
+    }
+}
+
+}  // namespace
+
+ReferenceResult run_reference(const network::Network& layers, const Samples& samples,
+                              const std::function<void(std::int64_t)>& progress) {
     ReferenceResult result;
+    std::vector<std::int64_t> counts;
     for (const network::NetworkOutput& output : layers.outputs()) {
         result.shapes.push_back(layers.type(output.value).shape);
-        result.values.emplace_back();
+        counts.push_back(element_count(result.shapes.back()));
+        result.values.emplace_back(static_cast<std::size_t>(counts.back() * samples.count));
     }
-    std::vector<std::vector<double>> all;
-    for (const ArraySource& array : samples.inputs) {
-        all.push_back(to_doubles(array.whole()).value());
+    if (samples.count == 0) {
+        return result;
     }
+    FloatEngine engine(layers);
     const auto ids = layers.inputs();
-    for (std::int64_t s = 0; s < samples.count; ++s) {
-        std::vector<Tensor> inputs;
-        for (std::size_t i = 0; i < ids.size(); ++i) {
-            const Shape& shape = layers.node(ids[i]).types.front().shape;
-            const std::int64_t count = element_count(shape);
-            inputs.push_back({shape, std::vector<double>(all[i].begin() + s * count,
-                                                         all[i].begin() + (s + 1) * count)});
-        }
-        const auto values = reference_values(layers, inputs);
-        for (std::size_t o = 0; o < result.values.size(); ++o) {
-            const network::Value value = layers.outputs()[o].value;
-            for (const double v : values[value.node][value.output].values) {
-                result.values[o].push_back(static_cast<float>(v));
-            }
+    const std::int64_t lanes = engine.lanes();
+    for (std::int64_t first = 0; first < samples.count; first += lanes) {
+        const std::int64_t count = std::min(lanes, samples.count - first);
+        engine.run(
+            [&](std::size_t i, double* rows) {
+                const Shape& shape = layers.node(ids[i]).types.front().shape;
+                load_rows(samples.inputs[i], element_count(shape), first, count, lanes, rows);
+            },
+            [&](std::size_t o, const double* rows) {
+                float* y = result.values[o].data() + first * counts[o];
+                for (std::int64_t lane = 0; lane < count; ++lane) {
+                    for (std::int64_t e = 0; e < counts[o]; ++e) {
+                        *y++ = static_cast<float>(rows[e * lanes + lane]);
+                    }
+                }
+            });
+        if (progress) {
+            progress(first + count);
         }
     }
     return result;

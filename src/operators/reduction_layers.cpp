@@ -10,9 +10,38 @@
 #include "operators/layers.h"
 #include "operators/lowering.h"
 #include "operators/move.h"
+#include "operators/pooling.h"
 #include "operators/row.h"
 
 namespace gatewright::operators {
+
+WindowFields pool_window(const PoolFields& f) {
+    return {f.kernel, f.strides, f.dilations, f.before, f.after, f.kind == "max"};
+}
+
+std::vector<std::int64_t> pool_counts(const PoolFields& f, const Shape& x, const Shape& y) {
+    std::vector<std::int64_t> out;
+    const Shape positions(y.begin() + 1, y.end());
+    const auto strides = strides_of(positions);
+    const std::int64_t count = element_count(positions);
+    for (std::int64_t p = 0; p < count; ++p) {
+        std::int64_t product = 1;
+        for (std::size_t i = 0; i < positions.size(); ++i) {
+            const std::int64_t first = (p / strides[i]) % positions[i] * f.strides[i] - f.before[i];
+            const std::int64_t low = f.count_padding ? -f.before[i] : 0;
+            const std::int64_t uncounted = f.uncounted.empty() ? 0 : f.uncounted[i];
+            const std::int64_t high = x[i + 1] + (f.count_padding ? f.after[i] - uncounted : 0);
+            std::int64_t inside = 0;
+            for (std::int64_t k = 0; k < f.kernel[i]; ++k) {
+                const std::int64_t at = first + k * f.dilations[i];
+                inside += at >= low && at < high ? 1 : 0;
+            }
+            product *= inside;
+        }
+        out.push_back(std::max<std::int64_t>(1, product));
+    }
+    return out;
+}
 
 namespace {
 
@@ -179,46 +208,17 @@ void lower_reduce(Lowering& lowering, const Node& node) {
     lowering.set(lowering.reshape(y, node.types.front().shape));
 }
 
-WindowFields window_of(const PoolFields& f) {
-    return {f.kernel, f.strides, f.dilations, f.before, f.after, f.kind == "max"};
-}
-
 std::vector<TensorType> infer_pool(const Node& node, Types inputs) {
     const auto& f = node.fields<PoolFields>();
     Node window;
     window.op = &window_operator;
-    window.attributes = Attributes::of(window_of(f));
+    window.attributes = Attributes::of(pool_window(f));
     window.where = node.where;
     const std::vector<TensorType> x = {{inputs[0].shape, std::nullopt}};
     Shape shape = window_operator.infer(window, x).front().shape;
     shape.back() = inputs[0].shape[0];
     std::rotate(shape.begin(), shape.end() - 1, shape.end());
     return {{shape, std::nullopt}};
-}
-
-/// For each position of the output, how many elements of a patch its mean divides by.
-std::vector<std::int64_t> counted(const PoolFields& f, const Shape& x, const Shape& y) {
-    std::vector<std::int64_t> out;
-    const Shape positions(y.begin() + 1, y.end());
-    const auto strides = strides_of(positions);
-    const std::int64_t count = element_count(positions);
-    for (std::int64_t p = 0; p < count; ++p) {
-        std::int64_t product = 1;
-        for (std::size_t i = 0; i < positions.size(); ++i) {
-            const std::int64_t first = (p / strides[i]) % positions[i] * f.strides[i] - f.before[i];
-            const std::int64_t low = f.count_padding ? -f.before[i] : 0;
-            const std::int64_t uncounted = f.uncounted.empty() ? 0 : f.uncounted[i];
-            const std::int64_t high = x[i + 1] + (f.count_padding ? f.after[i] - uncounted : 0);
-            std::int64_t inside = 0;
-            for (std::int64_t k = 0; k < f.kernel[i]; ++k) {
-                const std::int64_t at = first + k * f.dilations[i];
-                inside += at >= low && at < high ? 1 : 0;
-            }
-            product *= inside;
-        }
-        out.push_back(std::max<std::int64_t>(1, product));
-    }
-    return out;
 }
 
 std::vector<Tensor> pool_reference(const Node& node, Tensors inputs) {
@@ -228,12 +228,12 @@ std::vector<Tensor> pool_reference(const Node& node, Tensors inputs) {
     Tensor y{infer_pool(node, types).front().shape, {}};
     Node window;
     window.op = &window_operator;
-    window.attributes = Attributes::of(window_of(f));
+    window.attributes = Attributes::of(pool_window(f));
     const Tensor patches = move_reference(window, inputs).front();
     const std::int64_t channels = x.shape[0];
     const std::int64_t length = element_count(f.kernel);
     const std::int64_t positions = element_count(y.shape) / channels;
-    const std::vector<std::int64_t> counts = counted(f, x.shape, y.shape);
+    const std::vector<std::int64_t> counts = pool_counts(f, x.shape, y.shape);
     for (std::int64_t c = 0; c < channels; ++c) {
         for (std::int64_t p = 0; p < positions; ++p) {
             const double* patch = patches.values.data() + (p * channels + c) * length;
@@ -253,7 +253,7 @@ void lower_pool(Lowering& lowering, const Node& node) {
     const std::int64_t channels = x.shape[0];
     Node window;
     window.op = &window_operator;
-    window.attributes = Attributes::of(window_of(f));
+    window.attributes = Attributes::of(pool_window(f));
     window.where = node.where;
     RealTensor patches = lowering.move(window, {x});
     Shape split(shape.begin() + 1, shape.end());
@@ -268,7 +268,7 @@ void lower_pool(Lowering& lowering, const Node& node) {
     y = lowering.transpose(y, to_front);
     if (f.kind == "average") {
         std::vector<Rational> factors;
-        for (const std::int64_t count : counted(f, x.shape, shape)) {
+        for (const std::int64_t count : pool_counts(f, x.shape, shape)) {
             factors.push_back(ratio(1, count));
         }
         y = lowering.affine(std::move(y), PerElement<Rational>::each(std::move(factors)),

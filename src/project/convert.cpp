@@ -230,7 +230,8 @@ Prediction predict(const PredictOptions& options, const NamedSources& arrays,
         if (options.as_trained) {
             const network::Network layers =
                 with_final_activation(imported.network, options.final_activation);
-            const emulate::ReferenceResult result = emulate::run_reference(layers, samples);
+            const emulate::ReferenceResult result =
+                emulate::run_reference(layers, samples, progress);
             for (std::size_t o = 0; o < result.values.size(); ++o) {
                 out.outputs.emplace_back(layers.outputs()[o].name,
                                          shaped(result.shapes[o], result.values[o], samples));

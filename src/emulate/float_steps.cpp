@@ -1,0 +1,482 @@
+// Steps of the float engine: layers with much arithmetic, on rows of samples.
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "emulate/float_kernels.h"
+#include "emulate/float_plan.h"
+#include "operators/accumulation.h"
+#include "operators/core.h"
+#include "operators/layers.h"
+#include "operators/map.h"
+#include "operators/move.h"
+#include "operators/pooling.h"
+
+namespace gatewright::emulate {
+
+namespace {
+
+using namespace gatewright::operators;
+using network::Node;
+using network::TensorType;
+
+/// Weights [length, columns] in blocks of four columns, [block][k][4]; missing columns are zero.
+struct PackedWeights {
+    std::int64_t length = 0;
+    std::int64_t columns = 0;
+    std::vector<double> values;
+
+    template <class At>
+    PackedWeights(std::int64_t length_, std::int64_t columns_, At at)
+        : length(length_), columns(columns_) {
+        const std::int64_t blocks = (columns + 3) / 4;
+        values.assign(static_cast<std::size_t>(blocks * length * 4), 0.0);
+        for (std::int64_t c = 0; c < columns; ++c) {
+            for (std::int64_t k = 0; k < length; ++k) {
+                values[static_cast<std::size_t>(((c / 4) * length + k) * 4 + c % 4)] = at(k, c);
+            }
+        }
+    }
+
+    /// out(c) row = bias[c] + rows * weights, for all columns.
+    template <class Out>
+    void apply(const double* const* rows, std::int64_t lanes, const double* bias, Out out) const {
+        std::array<double, 64> spare;  // rows of columns that are not there
+        for (std::int64_t c = 0; c < columns; c += 4) {
+            std::array<double*, 4> sums{};
+            for (std::int64_t j = 0; j < 4; ++j) {
+                double*& row = sums[static_cast<std::size_t>(j)];
+                row = c + j < columns ? out(c + j) : spare.data();
+                std::fill(row, row + lanes, bias != nullptr && c + j < columns ? bias[c + j] : 0.0);
+            }
+            contract4(rows, values.data() + (c / 4) * length * 4, length, lanes, sums.data());
+        }
+    }
+};
+
+/// Which elements of the input each element of a single-input move copies; -1: zero.
+std::vector<std::int64_t> sources_of(const network::Operator& op, network::Attributes attributes,
+                                     const Shape& x) {
+    Node node;
+    node.op = &op;
+    node.attributes = std::move(attributes);
+    const std::vector<TensorType> types = {{x, std::nullopt}};
+    std::vector<std::int64_t> out;
+    for (const network::Source& source : op.sources(node, types)) {
+        out.push_back(source.input < 0 ? -1 : source.element);
+    }
+    return out;
+}
+
+FloatStep matmul_step(const FloatNode& f) {
+    if (f.constants[0] != nullptr || f.constants[1] == nullptr ||
+        (f.inputs.size() == 3 && f.constants[2] == nullptr) ||
+        !f.node.fields<MatmulFields>().accumulator.is_exact()) {
+        return nullptr;
+    }
+    const Tensor& w = *f.constants[1];
+    const Shape& a = f.inputs[0].shape;
+    if (w.shape.size() > 2 || a.empty()) {
+        return nullptr;
+    }
+    const std::int64_t length = w.shape[0];
+    const std::int64_t columns = w.shape.size() == 2 ? w.shape[1] : 1;
+    const std::int64_t count = element_count(a) / std::max<std::int64_t>(1, length);
+    const std::vector<double> bias =
+        f.inputs.size() == 3 ? f.constants[2]->values : std::vector<double>{};
+    return
+        [count, bias, weights = PackedWeights(length, columns, [&](std::int64_t k, std::int64_t c) {
+                          return w.values[static_cast<std::size_t>(k * columns + c)];
+                      })](const FloatCall& call) {
+            std::vector<const double*> rows(static_cast<std::size_t>(weights.length));
+            for (std::int64_t r = 0; r < count; ++r) {
+                for (std::int64_t k = 0; k < weights.length; ++k) {
+                    rows[static_cast<std::size_t>(k)] =
+                        call.inputs[0] + (r * weights.length + k) * call.lanes;
+                }
+                weights.apply(rows.data(), call.lanes, bias.empty() ? nullptr : bias.data(),
+                              [&](std::int64_t c) {
+                                  return call.outputs[0] + (r * weights.columns + c) * call.lanes;
+                              });
+            }
+        };
+}
+
+FloatStep conv_step(const FloatNode& f) {
+    const auto& fields = f.node.fields<ConvFields>();
+    if (f.constants[0] != nullptr || f.constants[1] == nullptr ||
+        (f.inputs.size() == 3 && f.constants[2] == nullptr) || !fields.accumulator.is_exact()) {
+        return nullptr;
+    }
+    const Tensor& w = *f.constants[1];
+    const WindowFields window{Shape(w.shape.begin() + 2, w.shape.end()),
+                              fields.strides,
+                              fields.dilations,
+                              fields.before,
+                              fields.after,
+                              false};
+    const std::int64_t channels = w.shape[0];
+    const std::int64_t per_group = channels / fields.groups;
+    const std::int64_t length = element_count(w.shape) / channels;
+    const std::int64_t positions = element_count(f.node.types.front().shape) / channels;
+    std::vector<PackedWeights> groups;
+    for (std::int64_t g = 0; g < fields.groups; ++g) {
+        groups.emplace_back(length, per_group, [&](std::int64_t k, std::int64_t c) {
+            return w.values[static_cast<std::size_t>((g * per_group + c) * length + k)];
+        });
+    }
+    return [groups, positions, length, per_group,
+            bias = f.inputs.size() == 3 ? f.constants[2]->values
+                                        : std::vector<double>(static_cast<std::size_t>(channels)),
+            patches = sources_of(window_operator, network::Attributes::of(window),
+                                 f.inputs[0].shape)](const FloatCall& call) {
+        const std::vector<double> zeros(static_cast<std::size_t>(call.lanes), 0.0);
+        std::vector<const double*> rows(static_cast<std::size_t>(length));
+        std::size_t next = 0;
+        for (std::int64_t p = 0; p < positions; ++p) {
+            std::int64_t first = 0;
+            for (const PackedWeights& group : groups) {
+                for (const double*& row : rows) {
+                    const std::int64_t source = patches[next++];
+                    row = source < 0 ? zeros.data() : call.inputs[0] + source * call.lanes;
+                }
+                group.apply(rows.data(), call.lanes, bias.data() + first, [&](std::int64_t c) {
+                    return call.outputs[0] + ((first + c) * positions + p) * call.lanes;
+                });
+                first += per_group;
+            }
+        }
+    };
+}
+
+/// For each element of y, the element of an operand that broadcasts to it.
+struct OperandRows {
+    std::vector<std::int64_t> index;
+    bool in_order = false;  ///< element e itself
+    const Tensor* constant = nullptr;
+
+    OperandRows(const FloatNode& f, std::size_t i)
+        : index(broadcast_index(f.inputs[i].shape, f.node.types.front().shape)),
+          in_order(f.inputs[i].shape == f.node.types.front().shape),
+          constant(f.constants[i]) {}
+};
+
+FloatStep combine_step(const FloatNode& f, Arithmetic operation) {
+    OperandRows a(f, 0);
+    OperandRows b(f, 1);
+    const std::int64_t count = element_count(f.node.types.front().shape);
+    if (a.in_order && b.in_order && a.constant == nullptr && b.constant == nullptr) {
+        return [operation, count](const FloatCall& call) {
+            combine(operation, call.inputs[0], call.inputs[1], count * call.lanes, call.outputs[0]);
+        };
+    }
+    const auto values = [](const OperandRows& x) {
+        return x.constant != nullptr ? x.constant->values : std::vector<double>{};
+    };
+    return [operation, count, a, b, av = values(a), bv = values(b)](const FloatCall& call) {
+        std::vector<double> constants(static_cast<std::size_t>(2 * call.lanes));
+        const auto row = [&](const OperandRows& x, const std::vector<double>& stored,
+                             std::size_t input, std::int64_t e) -> const double* {
+            const std::int64_t element = x.index[static_cast<std::size_t>(e)];
+            if (stored.empty()) {
+                return call.inputs[input] + element * call.lanes;
+            }
+            double* filled = constants.data() + static_cast<std::int64_t>(input) * call.lanes;
+            std::fill(filled, filled + call.lanes, stored[static_cast<std::size_t>(element)]);
+            return filled;
+        };
+        for (std::int64_t e = 0; e < count; ++e) {
+            combine(operation, row(a, av, 0, e), row(b, bv, 1, e), call.lanes,
+                    call.outputs[0] + e * call.lanes);
+        }
+    };
+}
+
+FloatStep function_step(const FloatNode& f) {
+    const FloatKernel kernel = find_float_kernel(f.node.fields<FunctionFields>().function);
+    const bool computed_parameter =
+        std::any_of(f.constants.begin() + 1, f.constants.end(),
+                    [](const Tensor* constant) { return constant == nullptr; });
+    if (kernel == nullptr || f.constants[0] != nullptr || computed_parameter) {
+        return nullptr;
+    }
+    const std::int64_t count = element_count(f.node.types.front().shape);
+    const std::size_t per_element = f.constants.size() - 1;
+    bool uniform = true;
+    std::vector<double> parameters;
+    for (std::size_t i = 1; i < f.constants.size(); ++i) {
+        uniform = uniform && f.constants[i]->values.size() == 1;
+    }
+    std::vector<std::vector<std::int64_t>> index;
+    for (std::size_t i = 1; i < f.constants.size(); ++i) {
+        index.push_back(broadcast_index(f.inputs[i].shape, f.node.types.front().shape));
+    }
+    for (std::int64_t e = 0; e < (uniform ? 1 : count); ++e) {
+        for (std::size_t i = 0; i < per_element; ++i) {
+            parameters.push_back(
+                f.constants[i + 1]
+                    ->values[static_cast<std::size_t>(index[i][static_cast<std::size_t>(e)])]);
+        }
+    }
+    if (uniform) {
+        return [kernel, count, parameters](const FloatCall& call) {
+            kernel(call.inputs[0], count * call.lanes,
+                   parameters.empty() ? nullptr : parameters.data(), call.outputs[0]);
+        };
+    }
+    return [kernel, count, parameters, per_element](const FloatCall& call) {
+        for (std::int64_t e = 0; e < count; ++e) {
+            kernel(call.inputs[0] + e * call.lanes, call.lanes,
+                   parameters.data() + static_cast<std::size_t>(e) * per_element,
+                   call.outputs[0] + e * call.lanes);
+        }
+    };
+}
+
+FloatStep batch_norm_step(const FloatNode& f) {
+    if (f.constants[0] != nullptr ||
+        std::any_of(f.constants.begin() + 1, f.constants.end(),
+                    [](const Tensor* constant) { return constant == nullptr; })) {
+        return nullptr;
+    }
+    const auto& fields = f.node.fields<BatchNormFields>();
+    const Shape& shape = f.node.types.front().shape;
+    const auto axis = static_cast<std::size_t>(fields.axis);
+    const std::int64_t inner = strides_of(shape)[axis];
+    struct Channel {
+        double gamma, beta, mean, deviation;
+    };
+    std::vector<Channel> channels;
+    for (std::size_t c = 0; c < f.constants[1]->values.size(); ++c) {
+        channels.push_back({f.constants[1]->values[c], f.constants[2]->values[c],
+                            f.constants[3]->values[c],
+                            std::sqrt(f.constants[4]->values[c] + fields.epsilon)});
+    }
+    return [channels, inner, count = element_count(shape)](const FloatCall& call) {
+        for (std::int64_t e = 0; e < count; ++e) {
+            const Channel& c = channels[static_cast<std::size_t>(
+                (e / inner) % static_cast<std::int64_t>(channels.size()))];
+            const double* x = call.inputs[0] + e * call.lanes;
+            double* y = call.outputs[0] + e * call.lanes;
+            for (std::int64_t i = 0; i < call.lanes; ++i) {
+                y[i] = c.gamma * (x[i] - c.mean) / c.deviation + c.beta;
+            }
+        }
+    };
+}
+
+FloatStep move_step(const FloatNode& f) {
+    const std::vector<network::Source> sources = f.node.op->sources(f.node, f.inputs);
+    std::vector<std::vector<double>> stored;
+    for (const Tensor* constant : f.constants) {
+        stored.push_back(constant != nullptr ? constant->values : std::vector<double>{});
+    }
+    return [sources, stored](const FloatCall& call) {
+        double* y = call.outputs[0];
+        for (const network::Source& source : sources) {
+            if (source.input < 0) {
+                std::fill(y, y + call.lanes, 0.0);
+            } else if (const auto& constant = stored[static_cast<std::size_t>(source.input)];
+                       !constant.empty()) {
+                std::fill(y, y + call.lanes, constant[static_cast<std::size_t>(source.element)]);
+            } else {
+                std::memcpy(y,
+                            call.inputs[static_cast<std::size_t>(source.input)] +
+                                source.element * call.lanes,
+                            static_cast<std::size_t>(call.lanes) * sizeof(double));
+            }
+            y += call.lanes;
+        }
+    };
+}
+
+/// Elements of the rows that a reduction over `axes` (sorted) joins, [row][member].
+std::vector<std::int64_t> members_of(const Shape& shape, const Shape& axes) {
+    Shape permutation;
+    for (std::size_t i = 0; i < shape.size(); ++i) {
+        if (std::find(axes.begin(), axes.end(), static_cast<std::int64_t>(i)) == axes.end()) {
+            permutation.push_back(static_cast<std::int64_t>(i));
+        }
+    }
+    permutation.insert(permutation.end(), axes.begin(), axes.end());
+    return sources_of(transpose_operator, network::Attributes::of(TransposeFields{permutation}),
+                      shape);
+}
+
+/// y[row] = members joined in order, then divided by divisors[row % size] if there are any.
+FloatStep join_step(Arithmetic operation, std::vector<std::int64_t> members, std::int64_t length,
+                    std::vector<double> divisors) {
+    return [operation, members = std::move(members), length,
+            divisors = std::move(divisors)](const FloatCall& call) {
+        const std::vector<double> zeros(static_cast<std::size_t>(call.lanes), 0.0);
+        const std::int64_t rows = static_cast<std::int64_t>(members.size()) / length;
+        const auto row = [&](std::int64_t member) {
+            return member < 0 ? zeros.data() : call.inputs[0] + member * call.lanes;
+        };
+        for (std::int64_t r = 0; r < rows; ++r) {
+            const std::int64_t* member = members.data() + r * length;
+            double* y = call.outputs[0] + r * call.lanes;
+            std::memcpy(y, row(member[0]), static_cast<std::size_t>(call.lanes) * sizeof(double));
+            for (std::int64_t i = 1; i < length; ++i) {
+                combine(operation, y, row(member[i]), call.lanes, y);
+            }
+            if (!divisors.empty()) {
+                const double divisor = divisors[static_cast<std::size_t>(r) % divisors.size()];
+                for (std::int64_t i = 0; i < call.lanes; ++i) {
+                    y[i] /= divisor;
+                }
+            }
+        }
+    };
+}
+
+FloatStep reduce_step(const FloatNode& f) {
+    const auto& fields = f.node.fields<ReduceFields>();
+    if (fields.kind == "prod") {
+        return nullptr;
+    }
+    std::int64_t length = 1;
+    for (const std::int64_t axis : fields.axes) {
+        length *= f.inputs[0].shape[static_cast<std::size_t>(axis)];
+    }
+    std::vector<double> divisors;
+    if (fields.kind == "mean") {
+        divisors.push_back(static_cast<double>(length));
+    }
+    return join_step(fields.kind == "max"   ? Arithmetic::maximum
+                     : fields.kind == "min" ? Arithmetic::minimum
+                                            : Arithmetic::add,
+                     members_of(f.inputs[0].shape, fields.axes), length, std::move(divisors));
+}
+
+FloatStep pool_step(const FloatNode& f) {
+    const auto& fields = f.node.fields<PoolFields>();
+    const Shape& x = f.inputs[0].shape;
+    const Shape& y = f.node.types.front().shape;
+    const std::vector<std::int64_t> patches =
+        sources_of(window_operator, network::Attributes::of(pool_window(fields)), x);
+    const std::int64_t channels = x[0];
+    const std::int64_t length = element_count(fields.kernel);
+    const std::int64_t positions = element_count(y) / channels;
+    std::vector<std::int64_t> members;  // of y[c, p]: patches are [p, c, length]
+    for (std::int64_t c = 0; c < channels; ++c) {
+        for (std::int64_t p = 0; p < positions; ++p) {
+            const auto first = patches.begin() + (p * channels + c) * length;
+            members.insert(members.end(), first, first + length);
+        }
+    }
+    std::vector<double> divisors;
+    if (fields.kind != "max") {
+        for (const std::int64_t count : pool_counts(fields, x, y)) {
+            divisors.push_back(static_cast<double>(count));
+        }
+    }
+    return join_step(fields.kind == "max" ? Arithmetic::maximum : Arithmetic::add,
+                     std::move(members), length, std::move(divisors));
+}
+
+FloatStep softmax_step(const FloatNode& f) {
+    const auto& fields = f.node.fields<SoftmaxFields>();
+    if (fields.logarithm) {
+        return nullptr;
+    }
+    const std::int64_t length = f.inputs[0].shape[static_cast<std::size_t>(fields.axis)];
+    return [length, members = members_of(f.inputs[0].shape, {fields.axis})](const FloatCall& call) {
+        std::vector<const double*> x(static_cast<std::size_t>(length));
+        std::vector<double*> y(static_cast<std::size_t>(length));
+        for (std::size_t first = 0; first < members.size();
+             first += static_cast<std::size_t>(length)) {
+            for (std::size_t i = 0; i < x.size(); ++i) {
+                x[i] = call.inputs[0] + members[first + i] * call.lanes;
+                y[i] = call.outputs[0] + members[first + i] * call.lanes;
+            }
+            softmax_rows(x.data(), y.data(), length, call.lanes);
+        }
+    };
+}
+
+struct StepRow {
+    const network::Operator* op;
+    FloatStep (*make)(const FloatNode& node);
+};
+
+template <Arithmetic operation>
+FloatStep combine_row(const FloatNode& f) {
+    return combine_step(f, operation);
+}
+
+const StepRow steps[] = {
+    {&matmul_operator, matmul_step},
+    {&conv_operator, conv_step},
+    {&add_operator, combine_row<Arithmetic::add>},
+    {&subtract_operator, combine_row<Arithmetic::subtract>},
+    {&multiply_operator, combine_row<Arithmetic::multiply>},
+    {&divide_operator, combine_row<Arithmetic::divide>},
+    {&maximum_operator, combine_row<Arithmetic::maximum>},
+    {&minimum_operator, combine_row<Arithmetic::minimum>},
+    {&function_operator, function_step},
+    {&batch_norm_operator, batch_norm_step},
+    {&reduce_operator, reduce_step},
+    {&pool_operator, pool_step},
+    {&softmax_operator, softmax_step},
+};
+
+}  // namespace
+
+FloatStep row_step(const FloatNode& node) {
+    if (node.node.op->sources != nullptr) {
+        return move_step(node);
+    }
+    for (const StepRow& row : steps) {
+        if (row.op == node.node.op) {
+            return row.make(node);
+        }
+    }
+    return nullptr;
+}
+
+FloatStep reference_step(const FloatNode& f) {
+    struct Operands {
+        network::Node node;
+        std::vector<Tensor> tensors;
+        std::vector<bool> computed;
+    };
+    Operands operands{f.node, {}, {}};
+    for (std::size_t i = 0; i < f.inputs.size(); ++i) {
+        operands.computed.push_back(f.constants[i] == nullptr);
+        operands.tensors.push_back(
+            f.constants[i] != nullptr ? *f.constants[i] : Tensor::filled(f.inputs[i].shape, 0.0));
+    }
+    return [operands = std::move(operands)](const FloatCall& call) {
+        std::vector<Tensor> tensors = operands.tensors;
+        std::vector<const Tensor*> arguments;
+        for (const Tensor& tensor : tensors) {
+            arguments.push_back(&tensor);
+        }
+        for (std::int64_t lane = 0; lane < call.lanes; ++lane) {
+            for (std::size_t i = 0; i < tensors.size(); ++i) {
+                if (operands.computed[i]) {
+                    const double* row = call.inputs[i] + lane;
+                    for (double& value : tensors[i].values) {
+                        value = *row;
+                        row += call.lanes;
+                    }
+                }
+            }
+            const std::vector<Tensor> results =
+                operands.node.op->reference(operands.node, arguments);
+            for (std::size_t o = 0; o < results.size(); ++o) {
+                double* row = call.outputs[o] + lane;
+                for (const double value : results[o].values) {
+                    *row = value;
+                    row += call.lanes;
+                }
+            }
+        }
+    };
+}
+
+}  // namespace gatewright::emulate

@@ -1,0 +1,210 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+#include <random>
+
+#include "emulate/float_engine.h"
+#include "emulate/float_kernels.h"
+#include "emulate/reference.h"
+#include "operators/function.h"
+#include "operators/layers.h"
+#include "operators/map.h"
+#include "operators/move.h"
+
+using namespace gatewright;
+using namespace gatewright::operators;
+using network::Attributes;
+using network::Network;
+using network::Value;
+
+namespace {
+
+struct Numbers {
+    std::mt19937 random{7};
+
+    Tensor tensor(Shape shape) {
+        Tensor t = Tensor::filled(std::move(shape), 0.0);
+        for (double& v : t.values) {
+            v = std::uniform_real_distribution<double>(-2, 2)(random);
+        }
+        return t;
+    }
+};
+
+/// The engine's outputs for as many samples as it has lanes, and the reference's, sample by sample.
+void compare(const Network& layers, Numbers& numbers, double tolerance) {
+    emulate::FloatEngine engine(layers);
+    const std::int64_t lanes = engine.lanes();
+    std::vector<std::vector<Tensor>> samples;  // [lane][input]
+    for (std::int64_t lane = 0; lane < lanes; ++lane) {
+        auto& inputs = samples.emplace_back();
+        for (const network::NodeId id : layers.inputs()) {
+            inputs.push_back(numbers.tensor(layers.node(id).types.front().shape));
+        }
+    }
+    std::vector<std::vector<double>> outputs(layers.outputs().size());
+    for (int repeat = 0; repeat < 2; ++repeat) {  // buffers must not remember the first run
+        engine.run(
+            [&](std::size_t i, double* rows) {
+                const std::size_t count = samples[0][i].values.size();
+                for (std::size_t e = 0; e < count; ++e) {
+                    for (std::int64_t lane = 0; lane < lanes; ++lane) {
+                        rows[static_cast<std::int64_t>(e) * lanes + lane] =
+                            samples[static_cast<std::size_t>(lane)][i].values[e];
+                    }
+                }
+            },
+            [&](std::size_t o, const double* rows) {
+                const auto count = element_count(layers.type(layers.outputs()[o].value).shape);
+                outputs[o].assign(rows, rows + count * lanes);
+            });
+    }
+    for (std::int64_t lane = 0; lane < lanes; ++lane) {
+        const auto values =
+            emulate::reference_values(layers, samples[static_cast<std::size_t>(lane)]);
+        for (std::size_t o = 0; o < outputs.size(); ++o) {
+            const Value value = layers.outputs()[o].value;
+            const Tensor& expected = values[value.node][value.output];
+            for (std::size_t e = 0; e < expected.values.size(); ++e) {
+                const double got = outputs[o][e * static_cast<std::size_t>(lanes) +
+                                              static_cast<std::size_t>(lane)];
+                CHECK(std::abs(got - expected.values[e]) <=
+                      tolerance * (1 + std::abs(expected.values[e])));
+            }
+        }
+    }
+}
+
+Value constant(Network& n, Tensor value) {
+    return n.add(network::constant_operator,
+                 Attributes::of(network::ConstantFields{std::move(value)}), {}, {});
+}
+
+Value function(Network& n, const std::string& name, Value x, std::vector<Tensor> parameters = {}) {
+    std::vector<Value> inputs = {x};
+    for (Tensor& parameter : parameters) {
+        inputs.push_back(constant(n, std::move(parameter)));
+    }
+    return n.add(function_operator, Attributes::of(FunctionFields{name}), inputs, {});
+}
+
+}  // namespace
+
+TEST_CASE("float engine: dense layers give the reference's numbers") {
+    Numbers numbers;
+    for (const std::int64_t columns : {1, 3, 4, 9}) {
+        Network n;
+        const Value x = n.add_input("x", {{3, 7}, std::nullopt}, {});
+        Value y = n.add(
+            matmul_operator, Attributes(),
+            {x, constant(n, numbers.tensor({7, columns})), constant(n, numbers.tensor({columns}))},
+            {});
+        y = function(n, "maximum", y, {Tensor::scalar(0)});
+        y = function(n, "affine", y, {numbers.tensor({columns}), numbers.tensor({3, 1})});
+        n.set_output("y", y);
+        n.set_output("sum", n.add(add_operator, Attributes(),
+                                  {y, constant(n, numbers.tensor({columns}))}, {}));
+        n.set_output(
+            "constant",
+            n.add(multiply_operator, Attributes(),
+                  {constant(n, numbers.tensor({2})), constant(n, numbers.tensor({2}))}, {}));
+        compare(n, numbers, 1e-15);
+    }
+}
+
+TEST_CASE("float engine: convolution, pooling, moves and reductions are the reference's, exactly") {
+    Numbers numbers;
+    for (const std::int64_t groups : {1, 2}) {
+        Network n;
+        const Value x = n.add_input("x", {{4, 6, 5}, std::nullopt}, {});
+        const ConvFields conv{{2, 1}, {1, 2}, {1, 0}, {0, 1}, groups, {}};
+        const Value y = n.add(conv_operator, Attributes::of(conv),
+                              {x, constant(n, numbers.tensor({6, 4 / groups, 3, 2})),
+                               constant(n, numbers.tensor({6}))},
+                              {});
+        PoolFields pool;
+        pool.kernel = {2, 3};
+        pool.strides = {1, 2};
+        pool.dilations = {1, 1};
+        pool.before = {0, 1};
+        pool.after = {1, 1};
+        for (const char* kind : {"max", "average"}) {
+            pool.kind = kind;
+            n.set_output(kind, n.add(pool_operator, Attributes::of(pool), {y}, {}));
+        }
+        for (const char* kind : {"sum", "mean", "max", "min"}) {
+            n.set_output(
+                std::string("reduce ") + kind,
+                n.add(reduce_operator, Attributes::of(ReduceFields{kind, {0, 2}, false}), {y}, {}));
+        }
+        const Value turned =
+            n.add(transpose_operator, Attributes::of(TransposeFields{{2, 0, 1}}), {y}, {});
+        n.set_output("turned", turned);
+        n.set_output("joined",
+                     n.add(concat_operator, Attributes::of(ConcatFields{0}), {turned, turned}, {}));
+        // A run of elements lies where its source lies; what it came from may be given away.
+        const Value part = n.add(
+            slice_operator, Attributes::of(SliceFields{{2, 0, 0}, {1, 1, 1}, {2, 6, 5}}), {x}, {});
+        n.set_output("part", n.add(multiply_operator, Attributes(), {part, part}, {}));
+        n.set_output(
+            "norm", n.add(batch_norm_operator, Attributes::of(BatchNormFields{1e-3, 0}),
+                          {part, constant(n, numbers.tensor({2})), constant(n, numbers.tensor({2})),
+                           constant(n, numbers.tensor({2})), constant(n, Tensor{{2}, {0.5, 3}})},
+                          {}));
+        compare(n, numbers, 0);
+    }
+}
+
+TEST_CASE("float engine: nodes without a form on rows take the reference") {
+    Numbers numbers;
+    Network n;
+    const Value x = n.add_input("x", {{5}, std::nullopt}, {});
+    n.set_output("argmax", n.add(argmax_operator, Attributes::of(ArgLayerFields{}), {x}, {}));
+    n.set_output("mish", function(n, "mish", x));
+    n.set_output("softmax",
+                 n.add(softmax_operator, Attributes::of(SoftmaxFields{0, false}), {x}, {}));
+    compare(n, numbers, 4e-16);
+}
+
+TEST_CASE("float kernels: near the functions of the table, also far out") {
+    std::vector<double> xs = {0.0,   -0.0,  1e-300, -1e-9, 0.1,   -0.34, 0.35,  1.0,
+                              -1.0,  5.5,   -20.0,  30.0,  -50.0, 88.5,  -708,  -745,
+                              708.9, 800.0, -800,   1e10,  3.0,   -1e10, 1e300, 17.25,
+                              -0.5,  0.25,  -2.0,   2.0,   -3.5,  4.0,   -6.0,  9.0};
+    Numbers numbers;
+    for (const double v : numbers.tensor({480}).values) {
+        xs.push_back(v * 8);
+    }
+    const std::vector<double> parameters = {0.75, 1.25};
+    const std::vector<long double> wide(parameters.begin(), parameters.end());
+    int tried = 0;
+    for (const Function& row : functions()) {
+        const emulate::FloatKernel kernel = emulate::find_float_kernel(row.name);
+        if (kernel == nullptr) {
+            continue;
+        }
+        ++tried;
+        std::vector<double> ys(xs.size());
+        kernel(xs.data(), static_cast<std::int64_t>(xs.size()), parameters.data(), ys.data());
+        for (std::size_t i = 0; i < xs.size(); ++i) {
+            const auto true_value = static_cast<double>(
+                row.value(xs[i], std::span(wide).first(static_cast<std::size_t>(row.parameters))));
+            INFO(std::string(row.name), " at ", xs[i], ": ", ys[i], " for ", true_value);
+            if (std::isnan(true_value)) {
+                CHECK(std::isnan(ys[i]));
+            } else if (std::isinf(true_value)) {
+                CHECK(ys[i] == true_value);
+            } else {
+                CHECK(std::abs(ys[i] - true_value) <= 9e-16 * (1 + std::abs(true_value)));
+            }
+        }
+        double nan = std::numeric_limits<double>::quiet_NaN();
+        double y = 0;
+        kernel(&nan, 1, parameters.data(), &y);
+        if (row.name != "maximum" && row.name != "minimum") {
+            CHECK(std::isnan(y));
+        }
+    }
+    CHECK(tried >= 15);
+}
