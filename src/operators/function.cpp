@@ -89,6 +89,17 @@ bool is_exact(const Step& step) {
 }
 
 int direction(const Step& step, std::int64_t element) {
+    if (is(step, "staircase")) {
+        bool rises = true;
+        bool falls = true;
+        for (std::size_t i = 2; i < step.parameters.size(); i += 2) {
+            const Rational& before = step.parameters[i - 2].at(element);
+            const Rational& behind = step.parameters[i].at(element);
+            rises = rises && before <= behind;
+            falls = falls && before >= behind;
+        }
+        return rises ? 1 : (falls ? -1 : 0);
+    }
     if (step.function->monotone == Monotone::none ||
         (is(step, "quantize") && step.overflow == Overflow::wrap)) {
         return 0;

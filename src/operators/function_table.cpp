@@ -90,6 +90,16 @@ long double on_integers(long double f, long double g, F operation) {
                : std::numeric_limits<long double>::quiet_NaN();
 }
 
+/// The value of a staircase: p is the lowest value, then a threshold and a value for each step.
+template <class T>
+T stair(const T& x, std::span<const T> p) {
+    T value = p.empty() ? T(0) : p[0];
+    for (std::size_t i = 1; i + 1 < p.size() && x >= p[i]; i += 2) {
+        value = p[i + 1];
+    }
+    return value;
+}
+
 constexpr auto rising = Monotone::rising;
 constexpr auto by_first = Monotone::by_first_parameter;
 constexpr auto none = Monotone::none;
@@ -185,6 +195,9 @@ const auto table = std::to_array<Function>({
          return Rational(std::count_if(p.begin(), p.end(),
                                        [&](const Rational& t) { return x >= t; }));
      }},
+    {"staircase", "v, then t, v for each step: the v behind the last t with x >= t; t rise", -1, none,
+     [](long double x, P p) { return std::isnan(x) ? x : stair(x, p); },
+     [](const Rational& x, Q p) { return stair(x, p); }},
     {"float_quantize", "x rounded to a small float: exponent bits, mantissa bits, bias, largest, scale, rounding", 6, rising,
      [](long double x, P p) {
          if (!std::isfinite(x)) {

@@ -34,8 +34,8 @@ std::string_view function_of(const Node& node) {
 
 /// Its results are few levels by themselves.
 bool quantises(const Node& node) {
-    static constexpr std::array<std::string_view, 6> functions = {
-        "sign", "floor", "ceil", "round", "count_thresholds", "float_quantize"};
+    static constexpr std::array<std::string_view, 7> functions = {
+        "sign", "floor", "ceil", "round", "count_thresholds", "staircase", "float_quantize"};
     return node.op == &operators::fake_quantize_operator || is_one_of(function_of(node), functions);
 }
 
@@ -231,7 +231,8 @@ const std::string& layer_of(const Network& network, const Site& site) {
 bool is_quantised(const Network& network) {
     return std::any_of(network.nodes().begin(), network.nodes().end(), [](const Node& node) {
         return node.op == &operators::fake_quantize_operator ||
-               function_of(node) == "count_thresholds" || function_of(node) == "float_quantize";
+               function_of(node) == "count_thresholds" || function_of(node) == "staircase" ||
+               function_of(node) == "float_quantize";
     });
 }
 
