@@ -9,8 +9,8 @@
 namespace gatewright::store {
 
 /// A zip archive in memory (.keras, .pt2, .pt). Sizes are judged before anything is inflated: no
-/// entry and no archive may unfold to far more than its own size; names that lead out of the archive
-/// and names that occur twice are refused. Throws Failure (store_malformed).
+/// entry and no archive may unfold to far more than its own size; names that lead out of the
+/// archive and names that occur twice are refused. Throws Failure (store_malformed).
 class Archive {
   public:
     /// Takes the archive's bytes; `file` is named in errors.
