@@ -5,7 +5,8 @@
 #include "network/imported_model.h"
 
 /// Reader of Keras models: Keras 2 (.h5, or .json with a .h5 of weights), Keras 3 (.keras), and
-/// the quantised layers of QKeras, HGQ and HGQ2 in these files. Needs neither Python nor TensorFlow.
+/// the quantised layers of QKeras, HGQ and HGQ2 in these files. Needs neither Python nor
+/// TensorFlow.
 namespace gatewright::keras {
 
 /// Reads a model. `weights` is the file of weights of a .json; empty: the model holds them itself.

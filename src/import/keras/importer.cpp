@@ -1,10 +1,536 @@
-#include "base/diagnostics.h"
+#include "import/keras/importer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <queue>
+
 #include "import/keras/import.h"
+#include "import/keras/rules.h"
+#include "types/shape.h"
 
 namespace gatewright::keras {
 
-network::ImportedModel import_keras(const std::string& file, const std::string&) {
-    throw Failure(Code::unknown_format, {file, "", "", ""}, "Keras models are not read yet");
+namespace {
+
+/// Calls of layers in one model, models inside models unfolded: a bound on what a small file can
+/// ask for.
+constexpr std::int64_t most_calls = 200'000;
+
+bool is_input(const Layer& layer) {
+    return layer.package.empty() && layer.class_name == "InputLayer";
+}
+
+Kind kind_of_dtype(const std::string& dtype) {
+    if (dtype == "bool") {
+        return Kind::boolean;
+    }
+    return dtype.starts_with("int") || dtype.starts_with("uint") ? Kind::integer : Kind::real;
+}
+
+void add_all(Diagnostics& diagnostics, const Failure& failure) {
+    for (const Diagnostic& d : failure.diagnostics()) {
+        diagnostics.add(d.code, d.where, d.message, d.remedy);
+    }
+}
+
+/// The batch's shape of a Sequential model's input, or null.
+Json sequential_input_shape(const Graph& graph) {
+    if (graph.layers.empty()) {
+        return graph.input_shape;
+    }
+    const Layer& first = graph.layers.front();
+    for (const char* key : {"batch_shape", "batch_input_shape"}) {
+        if (first.config.is_object() && first.config.contains(key)) {
+            return first.config[key];
+        }
+    }
+    if (first.graph != nullptr && first.graph->sequential) {
+        const Json inner = sequential_input_shape(*first.graph);
+        if (!inner.is_null()) {
+            return inner;
+        }
+    }
+    if (first.graph != nullptr && !first.graph->sequential && first.graph->inputs.size() == 1) {
+        for (const Layer& layer : first.graph->layers) {
+            if (layer.name == first.graph->inputs.front().layer) {
+                for (const char* key : {"batch_shape", "batch_input_shape"}) {
+                    if (layer.config.contains(key)) {
+                        return layer.config[key];
+                    }
+                }
+            }
+        }
+    }
+    if (!graph.input_shape.is_null()) {
+        return graph.input_shape;
+    }
+    if (first.build_config.is_object() && first.build_config.contains("input_shape")) {
+        return first.build_config["input_shape"];
+    }
+    return nullptr;
+}
+
+}  // namespace
+
+void Importer::note(Code code, const Location& where, const std::string& message) {
+    if (noted_.insert(where.layer + "\n" + message).second) {
+        out_.notes.push_back({code, where, message, ""});
+    }
+}
+
+namespace {
+
+/// One input of the outer model as its file declares it.
+struct DeclaredInput {
+    std::string name;
+    Json shape;  ///< of a batch
+    std::string dtype = "float32";
+};
+
+DeclaredInput read_input(const Layer& layer, const Location& where, Diagnostics& diagnostics) {
+    Settings settings(layer.config, where);
+    DeclaredInput out;
+    out.name = layer.name;
+    for (const char* key : {"batch_shape", "batch_input_shape"}) {
+        settings.ignore(key);
+        if (settings.has(key)) {
+            out.shape = layer.config[key];
+        }
+    }
+    settings.ignore("dtype");
+    if (settings.has("dtype") && layer.config["dtype"].is_string()) {
+        out.dtype = layer.config["dtype"].get<std::string>();
+    }
+    for (const char* key : {"sparse", "ragged", "optional"}) {
+        if (settings.flag(key, false)) {
+            settings.refuse(key, "only dense inputs that are always given are supported",
+                            "Build the model without it.");
+        }
+    }
+    settings.report_unused(diagnostics);
+    return out;
+}
+
+}  // namespace
+
+std::vector<Value> Importer::add_inputs(Diagnostics& diagnostics) {
+    const Graph& graph = model_.graph;
+    std::vector<DeclaredInput> inputs;
+    const auto read = [&](const Layer& layer) {
+        const Location where{model_.file, layer.name, "input", ""};
+        try {
+            inputs.push_back(read_input(layer, where, diagnostics));
+        } catch (const Failure& failure) {
+            add_all(diagnostics, failure);
+        }
+    };
+    if (!graph.sequential) {
+        for (const TensorId& id : graph.inputs) {
+            const auto at = std::find_if(graph.layers.begin(), graph.layers.end(),
+                                         [&](const Layer& l) { return l.name == id.layer; });
+            if (at == graph.layers.end() || !is_input(*at)) {
+                diagnostics.add(Code::model_config_malformed, {model_.file, id.layer, "input", ""},
+                                "the model's input is no InputLayer");
+                continue;
+            }
+            read(*at);
+        }
+    } else if (!graph.layers.empty() && is_input(graph.layers.front())) {
+        read(graph.layers.front());
+    } else if (!graph.layers.empty()) {
+        inputs.push_back(
+            {graph.layers.front().name + "_input", sequential_input_shape(graph), "float32"});
+    }
+    std::vector<Value> out;
+    for (const DeclaredInput& input : inputs) {
+        const Location where{model_.file, input.name, "input", ""};
+        if (!input.shape.is_array() || input.shape.empty()) {
+            diagnostics.add(Code::operator_inputs, where, "the input has no declared shape",
+                            "Build the model with an Input layer before it is saved.");
+            continue;
+        }
+        if (input.dtype == "string" || input.dtype.starts_with("complex")) {
+            diagnostics.add(Code::unsupported_attribute,
+                            {model_.file, input.name, "input", "dtype"},
+                            fmt::format("inputs of type {} are not supported", input.dtype));
+            continue;
+        }
+        network::InputDeclaration declaration{input.name, {}};
+        Value value;
+        value.kind = kind_of_dtype(input.dtype);
+        value.operand.batch_axis = 0;
+        bool sound = true;
+        for (std::size_t i = 0; i < input.shape.size(); ++i) {
+            const Json& extent = input.shape[i];
+            const bool fixed = extent.is_number_integer() && extent >= 0 && extent <= INT64_MAX;
+            declaration.declared.push_back(fixed ? extent.get<std::int64_t>() : -1);
+            if (i == 0) {
+                continue;
+            }
+            if (!fixed) {
+                diagnostics.add(Code::operator_inputs, where,
+                                fmt::format("the extent of axis {} is free", i),
+                                "Build the model with fixed extents; only the batch may be free.");
+                sound = false;
+                break;
+            }
+            value.operand.shape.push_back(extent.get<std::int64_t>());
+        }
+        if (sound && !checked_element_count(value.operand.shape)) {
+            diagnostics.add(Code::operator_inputs, where, "the product of its extents overflows");
+            sound = false;
+        }
+        if (!sound) {
+            continue;
+        }
+        value.operand.value =
+            network().add_input(input.name, {value.operand.shape, std::nullopt}, where);
+        out_.inputs.push_back(std::move(declaration));
+        out.push_back(std::move(value));
+    }
+    return out;
+}
+
+std::vector<Value> Importer::call_layer(const Layer& layer, const std::string& path,
+                                        Weights weights, Arguments arguments) {
+    const Location where{model_.file, path, layer.class_name, ""};
+    if (++calls_ > most_calls) {
+        throw Failure(Code::model_config_malformed, where,
+                      fmt::format("the model has more than {} calls of layers", most_calls));
+    }
+    if (layer.graph != nullptr) {
+        Call call(*this, layer, path, Weights(), std::move(arguments));
+        std::vector<Value> inputs;
+        for (std::size_t i = 0; i < call.inputs(); ++i) {
+            inputs.push_back(call.input(i));
+        }
+        // Masks travel with the inputs; "mask" repeats them.
+        call.argument("mask");
+        Diagnostics diagnostics;
+        for (const std::string& key : call.settings.unused()) {
+            static const std::set<std::string> known = {"layers", "input_layers", "output_layers",
+                                                        "build_input_shape"};
+            if (!known.contains(key)) {
+                diagnostics.add(Code::unsupported_attribute, call.where(key),
+                                "this argument is not known for a model inside a model");
+            }
+        }
+        diagnostics.throw_if_errors();
+        return call_graph(*layer.graph, path, weights, std::move(inputs), false);
+    }
+    const RuleRow* row = find_rule(layer);
+    if (row == nullptr) {
+        const std::vector<std::string> names = rule_names();
+        const std::string full =
+            layer.package.empty() ? layer.class_name : layer.package + ">" + layer.class_name;
+        const std::string near = nearest(full, names);
+        throw Failure(
+            layer.package == "keras.ops" ? Code::unsupported_operator : Code::code_refused, where,
+            fmt::format("the class {} is not known: what it computes is not in the file", full),
+            near.empty() || near == full ? "Write the layer with standard ones."
+                                         : fmt::format("The nearest one that is: {}.", near));
+    }
+    Call call(*this, layer, path, std::move(weights), std::move(arguments));
+    try {
+        row->rule(call);
+    } catch (const layers::BatchMixed&) {
+        call.refuse("it mixes the samples of a batch",
+                    "Build the model so that each sample is computed by itself.");
+    }
+    Diagnostics diagnostics;
+    call.report_unused(diagnostics);
+    diagnostics.throw_if_errors();
+    std::vector<Value> results = call.results();
+    if (results.empty()) {
+        call.refuse("it gives no result");
+    }
+    if (row->masking != Masking::own && call.inputs() > 0 && call.input().mask) {
+        if (row->masking == Masking::passes) {
+            results.front().mask = call.input().mask;
+        } else if (call.keras2()) {
+            call.refuse("its input has a mask, which this layer does not know",
+                        "Leave out Masking, or mask_zero of Embedding.");
+        }
+    }
+    return results;
+}
+
+/// The calls of a Functional graph, in an order in which each comes after those it needs.
+class Importer::GraphCall {
+  public:
+    GraphCall(Importer& importer, const Graph& graph, std::string path, const Weights& weights,
+              bool outermost)
+        : importer_(importer), graph_(graph), path_(std::move(path)) {
+        std::vector<std::string> names;
+        std::vector<std::string> classes;
+        std::vector<std::size_t> places;
+        for (std::size_t i = 0; i < graph.layers.size(); ++i) {
+            by_name_[graph.layers[i].name] = i;
+            if (graph.layers[i].package == "keras.ops") {
+                continue;  // operations have no place in the file's lists of layers
+            }
+            names.push_back(graph.layers[i].name);
+            classes.push_back(graph.layers[i].class_name);
+            places.push_back(i);
+        }
+        weights_.resize(graph.layers.size());
+        const std::vector<Weights> all = weights.layers(names, classes, outermost);
+        for (std::size_t i = 0; i < places.size(); ++i) {
+            weights_[places[i]] = all[i];
+        }
+    }
+
+    std::vector<Value> run(std::vector<Value> inputs) {
+        if (inputs.size() != graph_.inputs.size()) {
+            throw Failure(Code::unsupported_form, where(),
+                          fmt::format("it is called with {} inputs and has {}", inputs.size(),
+                                      graph_.inputs.size()));
+        }
+        for (std::size_t i = 0; i < inputs.size(); ++i) {
+            values_[graph_.inputs[i]] = std::move(inputs[i]);
+        }
+        add_calls();
+        while (!ready_.empty()) {
+            const std::size_t next = ready_.top();
+            ready_.pop();
+            make(next);
+        }
+        std::vector<Value> out;
+        for (const TensorId& id : graph_.outputs) {
+            const auto at = values_.find(id);
+            if (at == values_.end()) {
+                if (!diagnostics_.has_errors()) {
+                    diagnostics_.add(Code::model_config_malformed, where(),
+                                     fmt::format("its output {} of layer '{}' is not computed",
+                                                 id.tensor, id.layer));
+                }
+                continue;
+            }
+            out.push_back(at->second);
+        }
+        diagnostics_.throw_if_errors();
+        return out;
+    }
+
+  private:
+    struct Pending {
+        std::size_t layer = 0;
+        std::size_t call = 0;
+        std::size_t missing = 0;  ///< calls that must come first
+        std::vector<std::size_t> followers;
+        bool failed = false;
+    };
+
+    Location where() const { return {importer_.model().file, path_, "Functional", ""}; }
+
+    std::string path_of(const Layer& layer) const {
+        return path_.empty() ? layer.name : path_ + "/" + layer.name;
+    }
+
+    void references(const Json& value, std::set<TensorId>& out) const {
+        if (is_tensor_reference(value)) {
+            out.insert(tensor_reference(value));
+        } else if (value.is_array() || value.is_object()) {
+            for (const Json& part : value) {
+                references(part, out);
+            }
+        }
+    }
+
+    void add_calls() {
+        std::map<std::pair<std::string, std::size_t>, std::size_t> places;
+        for (std::size_t i = 0; i < graph_.layers.size(); ++i) {
+            for (std::size_t j = 0; j < graph_.layers[i].calls.size(); ++j) {
+                const std::pair<std::string, std::size_t> key{graph_.layers[i].name, j};
+                if (values_.contains({key.first, j, 0})) {
+                    continue;  // an input of the model
+                }
+                places[key] = pending_.size();
+                pending_.push_back({i, j, 0, {}, false});
+            }
+        }
+        for (std::size_t i = 0; i < pending_.size(); ++i) {
+            const LayerCall& call = graph_.layers[pending_[i].layer].calls[pending_[i].call];
+            std::set<TensorId> needs;
+            references(call.args, needs);
+            references(call.kwargs, needs);
+            std::set<std::size_t> before;
+            for (const TensorId& id : needs) {
+                if (values_.contains(id)) {
+                    continue;
+                }
+                const auto at = places.find({id.layer, id.node});
+                if (at == places.end()) {
+                    throw Failure(
+                        Code::model_config_malformed,
+                        {importer_.model().file, path_of(graph_.layers[pending_[i].layer]),
+                         graph_.layers[pending_[i].layer].class_name, ""},
+                        fmt::format("it needs call {} of a layer '{}', which there is not", id.node,
+                                    id.layer));
+                }
+                before.insert(at->second);
+            }
+            pending_[i].missing = before.size();
+            for (const std::size_t place : before) {
+                pending_[place].followers.push_back(i);
+            }
+            if (before.empty()) {
+                ready_.push(i);
+            }
+        }
+    }
+
+    Argument argument(const Json& value) const {
+        Argument out;
+        if (is_tensor_reference(value)) {
+            out.value = values_.at(tensor_reference(value));
+            return out;
+        }
+        std::set<TensorId> inside;
+        references(value, inside);
+        if (inside.empty()) {
+            out.literal = value;
+            return out;
+        }
+        out.list.emplace();
+        if (value.is_object()) {
+            std::map<std::string, const Json*> sorted;
+            for (const auto& [key, part] : value.items()) {
+                sorted.emplace(key, &part);
+            }
+            for (const auto& [key, part] : sorted) {
+                out.list->push_back(argument(*part));
+            }
+        } else {
+            for (const Json& part : value) {
+                out.list->push_back(argument(part));
+            }
+        }
+        return out;
+    }
+
+    void make(std::size_t place) {
+        const Layer& layer = graph_.layers[pending_[place].layer];
+        bool failed = pending_[place].failed;
+        if (!failed) {
+            try {
+                call(layer, pending_[place]);
+            } catch (const Failure& failure) {
+                add_all(diagnostics_, failure);
+                failed = true;
+            }
+        }
+        for (const std::size_t follower : pending_[place].followers) {
+            pending_[follower].failed = pending_[follower].failed || failed;
+            if (--pending_[follower].missing == 0) {
+                ready_.push(follower);
+            }
+        }
+    }
+
+    void call(const Layer& layer, const Pending& pending) {
+        const LayerCall& call = layer.calls[pending.call];
+        std::set<TensorId> needs;
+        references(call.args, needs);
+        references(call.kwargs, needs);
+        for (const TensorId& id : needs) {
+            if (!values_.contains(id)) {
+                throw Failure(Code::model_config_malformed,
+                              {importer_.model().file, path_of(layer), layer.class_name, ""},
+                              fmt::format("it needs result {} of layer '{}', which has not so many",
+                                          id.tensor, id.layer));
+            }
+        }
+        Arguments arguments;
+        for (const Json& value : call.args) {
+            arguments.args.push_back(argument(value));
+        }
+        for (const auto& [name, value] : call.kwargs.items()) {
+            arguments.kwargs[name] = argument(value);
+        }
+        std::vector<Value> results = importer_.call_layer(
+            layer, path_of(layer), weights_[pending.layer].afresh(), std::move(arguments));
+        for (std::size_t i = 0; i < results.size(); ++i) {
+            values_[{layer.name, pending.call, i}] = std::move(results[i]);
+        }
+    }
+
+    Importer& importer_;
+    const Graph& graph_;
+    std::string path_;
+    std::map<std::string, std::size_t> by_name_;
+    std::vector<Weights> weights_;
+    std::map<TensorId, Value> values_;
+    std::vector<Pending> pending_;
+    /// The first in the file's order comes first.
+    std::priority_queue<std::size_t, std::vector<std::size_t>, std::greater<>> ready_;
+    Diagnostics diagnostics_;
+};
+
+std::vector<Value> Importer::call_sequence(const Graph& graph, const std::string& path,
+                                           std::vector<Weights> weights,
+                                           std::vector<Value> inputs) {
+    std::size_t place = 0;
+    for (const Layer& layer : graph.layers) {
+        if (is_input(layer)) {
+            continue;
+        }
+        inputs = call_layer(layer, path.empty() ? layer.name : path + "/" + layer.name,
+                            weights[place++].afresh(), Arguments(std::move(inputs)));
+    }
+    return inputs;
+}
+
+std::vector<Value> Importer::call_graph(const Graph& graph, const std::string& path,
+                                        const Weights& weights, std::vector<Value> inputs,
+                                        bool outermost) {
+    if (!graph.sequential) {
+        return GraphCall(*this, graph, path, weights, outermost).run(std::move(inputs));
+    }
+    std::vector<std::string> names;
+    std::vector<std::string> classes;
+    for (const Layer& layer : graph.layers) {
+        if (!is_input(layer)) {
+            names.push_back(layer.name);
+            classes.push_back(layer.class_name);
+        }
+    }
+    return call_sequence(graph, path, weights.layers(names, classes, outermost), std::move(inputs));
+}
+
+network::ImportedModel Importer::run() {
+    out_.batched = true;
+    out_.network.name = model_.graph.name.empty() ? "model" : model_.graph.name;
+    Diagnostics diagnostics;
+    const std::vector<Value> inputs = add_inputs(diagnostics);
+    diagnostics.throw_if_errors();
+    const std::vector<Value> outputs = call_graph(model_.graph, "", model_.weights, inputs, true);
+    std::set<std::string> used;
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+        std::string base =
+            model_.graph.sequential
+                ? (model_.graph.layers.empty() ? "output" : model_.graph.layers.back().name)
+                : model_.graph.outputs[i].layer;
+        std::string name = base;
+        for (int n = 1; !used.insert(name).second; ++n) {
+            name = fmt::format("{}_{}", base, n);
+        }
+        Operand y = outputs[i].operand;
+        const Location where{model_.file, name, "output", ""};
+        if (y.is_constant) {
+            y.value = network().add(network::constant_operator,
+                                    Attributes::of(network::ConstantFields{y.constant}), {}, where);
+        }
+        network().set_output(name, y.value);
+    }
+    out_.network = out_.network.pruned();
+    return std::move(out_);
+}
+
+network::ImportedModel import_keras(const std::string& file, const std::string& weights) {
+    const Model model = read_model(file, weights);
+    return Importer(model).run();
 }
 
 }  // namespace gatewright::keras

@@ -1,0 +1,9 @@
+#include "import/keras/rules.h"
+
+namespace gatewright::keras {
+
+std::span<const RuleRow> hgq_rules() {
+    return {};
+}
+
+}  // namespace gatewright::keras

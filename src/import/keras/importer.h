@@ -1,0 +1,48 @@
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "import/keras/call.h"
+#include "import/keras/model.h"
+#include "network/imported_model.h"
+
+namespace gatewright::keras {
+
+/// Conversion of a model: walks its graphs and lets the rules convert each call of a layer.
+class Importer {
+  public:
+    explicit Importer(const Model& model) : model_(model) {}
+
+    /// Throws Failure with all errors.
+    network::ImportedModel run();
+
+    const Model& model() const { return model_; }
+    network::Network& network() { return out_.network; }
+    /// Leaves a note, once for each text.
+    void note(Code code, const Location& where, const std::string& message);
+
+    /// Calls a layer. What is wrong with it is thrown as a Failure.
+    std::vector<Value> call_layer(const Layer& layer, const std::string& path, Weights weights,
+                                  Arguments arguments);
+    /// Calls a model on inputs in order.
+    std::vector<Value> call_graph(const Graph& graph, const std::string& path,
+                                  const Weights& weights, std::vector<Value> inputs,
+                                  bool outermost);
+
+  private:
+    class GraphCall;
+
+    std::vector<Value> add_inputs(Diagnostics& diagnostics);
+    std::vector<Value> call_sequence(const Graph& graph, const std::string& path,
+                                     std::vector<Weights> weights, std::vector<Value> inputs);
+
+    const Model& model_;
+    network::ImportedModel out_;
+    std::set<std::string> noted_;
+    std::int64_t calls_ = 0;
+};
+
+}  // namespace gatewright::keras
