@@ -7,7 +7,7 @@ namespace gatewright::keras {
 namespace {
 
 std::vector<std::span<const RuleRow>> tables() {
-    return {core_rules(), qkeras_rules(), hgq_rules()};
+    return {core_rules(), conv_rules(), qkeras_rules(), hgq_rules()};
 }
 
 }  // namespace

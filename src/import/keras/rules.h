@@ -26,6 +26,7 @@ struct RuleRow {
 };
 
 std::span<const RuleRow> core_rules();
+std::span<const RuleRow> conv_rules();
 std::span<const RuleRow> qkeras_rules();
 std::span<const RuleRow> hgq_rules();
 
