@@ -145,7 +145,9 @@ void conv_transpose(Call& call) {
         output_padding = call.settings.sizes("output_padding", rank);
     }
     call.settings.ignore("output_padding");
-    call.settings.expect_unset("groups", "transposed convolutions have no groups");
+    if (call.settings.integer("groups", 1) != 1) {  // Keras 2 writes it and never uses it
+        call.settings.refuse("groups", "transposed convolutions have no groups");
+    }
     const std::int64_t filters = positive(call, "filters");
     Shape shape = window.kernel;
     shape.push_back(filters);
@@ -163,8 +165,7 @@ void pool(Call& call, const char* kind) {
     const Shape size = call.settings.sizes("pool_size", rank, 2);
     Window window;
     window.kernel = size;
-    window.strides =
-        call.settings.has("strides") ? call.settings.sizes("strides", rank) : size;
+    window.strides = call.settings.has("strides") ? call.settings.sizes("strides", rank) : size;
     call.settings.ignore("strides");  // null: as long as the patch
     window.dilations.assign(rank, 1);
     window.padding = call.settings.choice("padding", "valid", {"valid", "same"});

@@ -70,10 +70,11 @@ bool read_channels_first(Call& call, bool runs) {
     const std::string format =
         call.settings.choice("data_format", "channels_last", {"channels_last", "channels_first"});
     if (format == "channels_first" && !runs) {
-        call.settings.refuse("data_format",
-                             "TensorFlow has no channels_first for this layer on a CPU, so there is "
-                             "no result to agree with",
-                             "Build the layer with channels_last, and a Permute before it.");
+        call.settings.refuse(
+            "data_format",
+            "TensorFlow has no channels_first for this layer on a CPU, so there is "
+            "no result to agree with",
+            "Build the layer with channels_last, and a Permute before it.");
     }
     return format == "channels_first";
 }
@@ -104,8 +105,8 @@ Window read_window(Call& call, const Shape& kernel, bool channels_first) {
 std::int64_t channels_of(Call& call, const Operand& x, std::size_t rank, bool channels_first) {
     const Shape& shape = x.sample_shape();
     if (shape.size() < rank + 1) {
-        call.refuse(fmt::format("its input has {} axes besides the batch and needs {}", shape.size(),
-                                rank + 1));
+        call.refuse(fmt::format("its input has {} axes besides the batch and needs {}",
+                                shape.size(), rank + 1));
     }
     return channels_first ? shape[shape.size() - rank - 1] : shape.back();
 }
@@ -178,8 +179,8 @@ Operand conv_product(Call& call, const Window& window, const Operand& x, const O
                      groups);
 }
 
-Operand depthwise_product(Call& call, const Window& window, const Operand& x,
-                          const Operand& kernel, const std::optional<Operand>& bias) {
+Operand depthwise_product(Call& call, const Window& window, const Operand& x, const Operand& kernel,
+                          const std::optional<Operand>& bias) {
     const auto last = static_cast<std::int64_t>(window.rank()) + 1;
     const Operand front = kernel_with_front(call, kernel, last - 1, last);
     const std::int64_t channels = front.sample_shape()[0];
@@ -201,20 +202,20 @@ Operand transposed_product(Call& call, const Window& window,
             const std::int64_t k = reach(window, i);
             const std::int64_t s = window.strides[i];
             const std::int64_t spread = (extents[i] - 1) * s + k;
-            std::int64_t length = window.padding == "same" ? extents[i] * s
-                                                           : extents[i] * s + std::max<std::int64_t>(
-                                                                                  k - s, 0);
+            std::int64_t length = window.padding == "same"
+                                      ? extents[i] * s
+                                      : extents[i] * s + std::max<std::int64_t>(k - s, 0);
             if (output_padding) {
                 const std::int64_t pad = window.padding == "same" ? k / 2 : 0;
                 length = spread - 2 * pad + (*output_padding)[i];
             }
             // It is the gradient of the convolution that maps `length` positions to those of x.
-            const std::int64_t back = window.padding == "same" ? (length + s - 1) / s
-                                                               : (length - k + s) / s;
+            const std::int64_t back =
+                window.padding == "same" ? (length + s - 1) / s : (length - k + s) / s;
             if (length < 1 || back != extents[i]) {
-                call.refuse(fmt::format("no convolution maps {} positions to {}", length,
-                                        extents[i]),
-                            {}, "output_padding");
+                call.refuse(
+                    fmt::format("no convolution maps {} positions to {}", length, extents[i]), {},
+                    "output_padding");
             }
             const std::int64_t total =
                 window.padding == "same" ? std::max<std::int64_t>(0, spread - length) : 0;

@@ -25,8 +25,8 @@ struct Window {
     std::size_t rank() const { return kernel.size(); }
 };
 
-/// Reads data_format. Where the framework has no such kernels for a CPU, there is nothing to compare
-/// with: `runs` says whether it has for channels first.
+/// Reads data_format. Where the framework has no such kernels for a CPU, there is nothing to
+/// compare with: `runs` says whether it has for channels first.
 bool read_channels_first(Call& call, bool runs);
 
 /// Reads strides, dilation_rate and padding; `kernel` and the order of axes are given.
@@ -57,8 +57,8 @@ Operand over_leading_axes(Call& call, const Operand& x, std::size_t rank,
 Operand conv_product(Call& call, const Window& window, const Operand& x, const Operand& kernel,
                      const std::optional<Operand>& bias, std::int64_t groups = 1);
 /// kernel[kernel..., channels, multiplier], bias[channels * multiplier].
-Operand depthwise_product(Call& call, const Window& window, const Operand& x,
-                          const Operand& kernel, const std::optional<Operand>& bias);
+Operand depthwise_product(Call& call, const Window& window, const Operand& x, const Operand& kernel,
+                          const std::optional<Operand>& bias);
 /// kernel[kernel..., filters, channels], bias[filters].
 Operand transposed_product(Call& call, const Window& window,
                            const std::optional<Shape>& output_padding, const Operand& x,
