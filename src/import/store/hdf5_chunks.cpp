@@ -55,7 +55,7 @@ void visit_tree_v2(const Hdf5File& file, const Hdf5ChunkLayout& layout, const Vi
     });
 }
 
-/// The grid's places in row-major order.
+/// The places of the grid that the dataset may grow to, in row-major order.
 class Grid {
   public:
     explicit Grid(const Hdf5ChunkLayout& layout) : layout_(layout) {
@@ -64,7 +64,7 @@ class Grid {
     const std::vector<std::uint64_t>& place() const { return place_; }
     void next() {
         for (std::size_t i = place_.size(); i-- > 0;) {
-            if (++place_[i] < layout_.chunks_along(i)) {
+            if (++place_[i] < layout_.most_along(i)) {
                 return;
             }
             place_[i] = 0;
@@ -80,7 +80,7 @@ class Grid {
 std::uint64_t chunk_count(const Hdf5File& file, const Hdf5ChunkLayout& layout) {
     std::uint64_t count = 1;
     for (std::size_t i = 0; i < layout.extents.size(); ++i) {
-        const std::uint64_t along = layout.chunks_along(i);
+        const std::uint64_t along = layout.most_along(i);
         if (along != 0 && count > (std::uint64_t{1} << 40) / along) {
             file.fail("a dataset has more chunks than the file can hold");
         }
@@ -91,6 +91,9 @@ std::uint64_t chunk_count(const Hdf5File& file, const Hdf5ChunkLayout& layout) {
 
 void visit_implicit(const Hdf5File& file, const Hdf5ChunkLayout& layout, const Visit& chunk) {
     const std::uint64_t count = chunk_count(file, layout);
+    if (count > file.from(layout.address, "chunk").left() / layout.chunk_bytes) {
+        file.fail("a dataset has more chunks than the file can hold");
+    }
     Grid grid(layout);
     for (std::uint64_t i = 0; i < count; ++i, grid.next()) {
         chunk({grid.place(), layout.address + i * layout.chunk_bytes, layout.chunk_bytes, 0});
@@ -117,6 +120,9 @@ void visit_fixed_array(const Hdf5File& file, const Hdf5ChunkLayout& layout, cons
     }
     if (block == no_address) {
         return;
+    }
+    if (count > file.from(block, what).left() / entry_size) {
+        file.fail("a dataset has more chunks than the file can hold");
     }
     Grid grid(layout);
     const auto entries = [&](Hdf5Cursor in, std::uint64_t number) {

@@ -19,6 +19,7 @@ struct Hdf5Chunk {
 /// A dataset in chunks, and what its layout message says of their index.
 struct Hdf5ChunkLayout {
     std::vector<std::uint64_t> extents;  ///< of the dataset, along each axis
+    std::vector<std::uint64_t> largest;  ///< what the dataset's extents may grow to
     std::vector<std::uint64_t> chunk;    ///< of a chunk
     std::uint64_t chunk_bytes = 0;       ///< not packed
     bool filtered = false;
@@ -29,12 +30,18 @@ struct Hdf5ChunkLayout {
     Hdf5Chunk single;                    ///< size and skipped filters of an only chunk
 
     /// How many chunks lie along an axis.
-    std::uint64_t chunks_along(std::size_t axis) const {
-        return extents[axis] / chunk[axis] + (extents[axis] % chunk[axis] != 0 ? 1 : 0);
+    std::uint64_t chunks_along(std::size_t axis) const { return chunks(extents, axis); }
+    /// How many could, once the dataset has grown. Arrays of chunks have places for these.
+    std::uint64_t most_along(std::size_t axis) const { return chunks(largest, axis); }
+
+  private:
+    std::uint64_t chunks(const std::vector<std::uint64_t>& all, std::size_t axis) const {
+        return all[axis] / chunk[axis] + (all[axis] % chunk[axis] != 0 ? 1 : 0);
     }
 };
 
-/// Calls `chunk` with each chunk that is stored. Places are not checked yet.
+/// Calls `chunk` with each chunk that is stored. Places are not checked yet, and may be those of
+/// chunks that the dataset has not grown to.
 void visit_hdf5_chunks(const Hdf5File& file, const Hdf5ChunkLayout& layout,
                        const std::function<void(const Hdf5Chunk&)>& chunk);
 

@@ -151,6 +151,7 @@ class DataReader {
             file_.fail("a dataset and its chunks differ in the number of axes");
         }
         out.chunk_bytes = type_.size;
+        out.largest = space_.largest;
         for (const std::int64_t extent : space_.shape) {
             out.extents.push_back(static_cast<std::uint64_t>(extent));
             const std::uint64_t chunk = in.number(size);
@@ -219,10 +220,15 @@ class DataReader {
         Bytes out = filled(file_, object_, type_, bytes_);
         std::set<std::vector<std::uint64_t>> places;
         visit_hdf5_chunks(file_, layout, [&](const Hdf5Chunk& chunk) {
+            bool inside = true;
             for (std::size_t i = 0; i < chunk.place.size(); ++i) {
-                if (chunk.place[i] >= layout.chunks_along(i)) {
+                if (chunk.place[i] >= layout.most_along(i)) {
                     file_.fail("a chunk lies outside of its dataset");
                 }
+                inside = inside && chunk.place[i] < layout.chunks_along(i);
+            }
+            if (!inside) {
+                return;
             }
             file_.use_memory(sizeof(void*) * (8 + chunk.place.size()));
             if (!places.insert(chunk.place).second) {

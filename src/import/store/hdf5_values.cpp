@@ -270,8 +270,12 @@ Hdf5Space read_hdf5_space(const Hdf5File& file, Hdf5Cursor& in) {
         }
         space.shape.push_back(static_cast<std::int64_t>(extent));
     }
-    if ((flags & 1U) != 0) {
-        in.skip(axes * file.length_size());
+    for (std::uint64_t i = 0; i < axes; ++i) {
+        const auto extent = static_cast<std::uint64_t>(space.shape[i]);
+        space.largest.push_back((flags & 1U) != 0 ? in.length() : extent);
+        if (space.largest.back() < extent) {
+            file.fail("a shape is larger than it may be");
+        }
     }
     if ((flags & 2U) != 0) {
         file.unsupported("elements in an order of their own are not read");

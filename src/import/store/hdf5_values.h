@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "import/store/hdf5.h"
 #include "import/store/hdf5_file.h"
@@ -43,6 +44,8 @@ Hdf5Type read_hdf5_type(const Hdf5File& file, Hdf5Cursor& in);
 
 struct Hdf5Space {
     Shape shape;
+    std::vector<std::uint64_t>
+        largest;        ///< what the extents may grow to; the format's ~0: any size
     bool none = false;  ///< no element at all, as of h5py.Empty
     std::uint64_t count = 1;
 };
