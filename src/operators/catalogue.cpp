@@ -57,6 +57,8 @@ const auto operators = std::to_array<const network::Operator*>({
     &clamp_operator,
     &leaky_operator,
     &absolute_operator,
+    &less_operator,
+    &equal_operator,
     &thresholds_operator,
     &table_operator,
     &row_accumulate_operator,

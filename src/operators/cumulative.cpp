@@ -90,6 +90,7 @@ const network::Operator cumulative_operator = {
     .formula = "y[i] = sum (product, ...) of x[0 .. i] along an axis",
     .fields = &field_table<CumulativeFields>,
     .infer = &infer_cumulative,
-    .reference = &cumulative_reference};
+    .reference = &cumulative_reference,
+    .lower = &lower_cumulative};
 
 }  // namespace gatewright::operators

@@ -283,16 +283,16 @@ std::vector<Tensor> scatter_reference(const Node& node, Tensors inputs) {
 // clang-format off
 const network::Operator gather_operator = {
     .name = "gather", .formula = "y[i, j, k] = x[i, index[j], k]", .min_inputs = 2, .max_inputs = 2,
-    .fields = &field_table<GatherFields>, .infer = &infer_gather, .reference = &gather_reference};
+    .fields = &field_table<GatherFields>, .infer = &infer_gather, .reference = &gather_reference, .lower = &lower_gather};
 const network::Operator gather_elements_operator = {
     .name = "gather_elements", .formula = "y[i, j, k] = x[i, index[i, j, k], k]", .min_inputs = 2, .max_inputs = 2,
-    .fields = &field_table<GatherElementsFields>, .infer = &infer_gather_elements, .reference = &gather_elements_reference};
+    .fields = &field_table<GatherElementsFields>, .infer = &infer_gather_elements, .reference = &gather_elements_reference, .lower = &lower_gather_elements};
 const network::Operator gather_nd_operator = {
     .name = "gather_nd", .formula = "y[j, k] = x[index[j, 0], index[j, 1], ..., k]", .min_inputs = 2, .max_inputs = 2,
-    .fields = &field_table<GatherNdFields>, .infer = &infer_gather_nd, .reference = &gather_nd_reference};
+    .fields = &field_table<GatherNdFields>, .infer = &infer_gather_nd, .reference = &gather_nd_reference, .lower = &lower_gather_nd};
 const network::Operator scatter_operator = {
     .name = "scatter", .formula = "y = x with updates at computed positions", .min_inputs = 3, .max_inputs = 3,
-    .fields = &field_table<ScatterFields>, .infer = &infer_scatter, .reference = &scatter_reference};
+    .fields = &field_table<ScatterFields>, .infer = &infer_scatter, .reference = &scatter_reference, .lower = &lower_scatter};
 // clang-format on
 
 }  // namespace gatewright::operators

@@ -98,6 +98,11 @@ Fixed select(fixed::Builder& builder, const Node&, std::span<const Fixed> x, std
     return builder.select(x[0], x[1], x[2]);
 }
 
+template <Fixed (fixed::Builder::*method)(const Fixed&, const Fixed&)>
+Fixed binary(fixed::Builder& builder, const Node&, std::span<const Fixed> x, std::int64_t) {
+    return (builder.*method)(x[0], x[1]);
+}
+
 }  // namespace
 
 const network::Operator join_operator = {.name = "join",
@@ -106,7 +111,8 @@ const network::Operator join_operator = {.name = "join",
                                          .max_inputs = 2,
                                          .fields = &field_table<JoinFields>,
                                          .infer = &infer_join,
-                                         .reference = &join_reference};
+                                         .reference = &join_reference,
+                                         .lower = &lower_join};
 
 const network::Operator select_operator = {.name = "select",
                                            .formula = "y = a where condition is not zero, else b",
@@ -115,6 +121,22 @@ const network::Operator select_operator = {.name = "select",
                                            .fields = &field_table<NoFields>,
                                            .infer = &infer_select,
                                            .reference = &select_reference,
+                                           .lower = &lower_select,
                                            .element = &select};
+
+const network::Operator less_operator = {.name = "less",
+                                         .formula = "y = 1 if a < b else 0",
+                                         .min_inputs = 2,
+                                         .max_inputs = 2,
+                                         .fields = &field_table<NoFields>,
+                                         .infer = &infer_map,
+                                         .element = &binary<&fixed::Builder::less>};
+const network::Operator equal_operator = {.name = "equal",
+                                          .formula = "y = 1 if a = b else 0",
+                                          .min_inputs = 2,
+                                          .max_inputs = 2,
+                                          .fields = &field_table<NoFields>,
+                                          .infer = &infer_map,
+                                          .element = &binary<&fixed::Builder::equal>};
 
 }  // namespace gatewright::operators

@@ -160,6 +160,24 @@ PerElement<R> combine(std::int64_t count, F function, const PerElement<T>&... in
 /// The values of a constant tensor as they broadcast to `shape`.
 PerElement<Rational> broadcast_constant(const Tensor& constant, const Shape& shape);
 
+/// x broadcast to a shape.
+RealTensor expanded(Lowering& lowering, const RealTensor& x, const Shape& shape);
+
+/// sum, difference, product, larger or smaller of two tensors that broadcast to `shape`; constants,
+/// functions of the same elements, or any.
+RealTensor merged(Lowering& lowering, std::string_view function, const RealTensor& a,
+                  const RealTensor& b, const Shape& shape);
+
+/// A comparison of two computed tensors of one shape: one bit an element.
+RealTensor compared(Lowering& lowering, std::string_view function, const RealTensor& a,
+                    const RealTensor& b);
+
+/// Whether the values of a step are integers, whatever its argument; so a circuit needs no
+/// quantiser to compute it.
+bool has_integer_values(const Step& step);
+/// Whether they are 0 and 1.
+bool has_bits(const Step& step);
+
 /// a + b and its kin of any two tensors of one shape; neither constant.
 RealTensor join_computed(Lowering& lowering, std::string_view function, const RealTensor& a,
                          const RealTensor& b);

@@ -12,22 +12,6 @@ namespace {
 
 using network::Attributes;
 
-/// Both tensors expanded to their common shape.
-std::pair<RealTensor, RealTensor> expanded(Lowering& lowering, const Node& node) {
-    RealTensor a = lowering.input(node, 0);
-    RealTensor b = lowering.input(node, 1);
-    const Shape shape = node.types.front().shape;
-    for (RealTensor* x : {&a, &b}) {
-        if (x->base != RealTensor::Base::constant && x->shape != shape) {
-            Node expand;
-            expand.op = &expand_operator;
-            expand.attributes = Attributes::of(ExpandFields{shape});
-            *x = lowering.move(expand, {*x});
-        }
-    }
-    return {std::move(a), std::move(b)};
-}
-
 RealTensor sum_of(Lowering& lowering, const RealTensor& a, const RealTensor& b, int sign) {
     const std::int64_t count = element_count(a.shape);
     Linear x = lowering.linear(a);
@@ -67,48 +51,6 @@ RealTensor product_of(Lowering& lowering, const RealTensor& a, const RealTensor&
     return lowering.real(out);
 }
 
-/// As one function of the same elements if they are, else computed.
-void set_joined(Lowering& lowering, std::string_view function, const RealTensor& a,
-                const RealTensor& b) {
-    const auto both = lowering.joined(function, a, b);
-    lowering.set(both ? *both : join_computed(lowering, function, a, b));
-}
-
-/// a + sign * b
-void lower_sum(Lowering& lowering, const Node& node, int sign) {
-    auto [a, b] = expanded(lowering, node);
-    const Shape shape = node.types.front().shape;
-    const std::int64_t count = element_count(shape);
-    const auto times_sign = [&](const Rational& v) { return Rational(v * sign); };
-    if (b.base == RealTensor::Base::constant) {
-        lowering.set(lowering.affine(
-            std::move(a), Rational(1),
-            combine<Rational>(count, times_sign, broadcast_constant(b.constant, shape))));
-        return;
-    }
-    if (a.base == RealTensor::Base::constant) {
-        lowering.set(
-            lowering.affine(std::move(b), Rational(sign), broadcast_constant(a.constant, shape)));
-        return;
-    }
-    set_joined(lowering, sign > 0 ? "sum" : "difference", a, b);
-}
-
-void lower_extremum(Lowering& lowering, const Node& node, std::string_view step,
-                    std::string_view join) {
-    auto [a, b] = expanded(lowering, node);
-    const Shape shape = node.types.front().shape;
-    if (a.base == RealTensor::Base::constant) {
-        std::swap(a, b);
-    }
-    if (b.base == RealTensor::Base::constant) {
-        lowering.set(
-            lowering.step(std::move(a), make_step(step, {broadcast_constant(b.constant, shape)})));
-        return;
-    }
-    set_joined(lowering, join, a, b);
-}
-
 }  // namespace
 
 RealTensor join_computed(Lowering& lowering, std::string_view function, const RealTensor& a,
@@ -123,31 +65,87 @@ RealTensor join_computed(Lowering& lowering, std::string_view function, const Re
     return sum_of(lowering, a, b, function == "sum" ? 1 : -1);
 }
 
-void lower_add(Lowering& lowering, const Node& node) {
-    lower_sum(lowering, node, 1);
-}
-void lower_subtract(Lowering& lowering, const Node& node) {
-    lower_sum(lowering, node, -1);
-}
-void lower_maximum(Lowering& lowering, const Node& node) {
-    lower_extremum(lowering, node, "maximum", "larger");
-}
-void lower_minimum(Lowering& lowering, const Node& node) {
-    lower_extremum(lowering, node, "minimum", "smaller");
+RealTensor expanded(Lowering& lowering, const RealTensor& x, const Shape& shape) {
+    if (x.shape == shape && x.base != RealTensor::Base::constant) {
+        return x;
+    }
+    if (x.base == RealTensor::Base::constant) {
+        RealTensor out = x;
+        out.shape = shape;
+        out.constant = {shape, {}};
+        for (const std::int64_t e : broadcast_index(x.constant.shape, shape)) {
+            out.constant.values.push_back(x.constant.values[static_cast<std::size_t>(e)]);
+        }
+        return out;
+    }
+    Node expand;
+    expand.op = &expand_operator;
+    expand.attributes = Attributes::of(ExpandFields{shape});
+    return lowering.move(expand, {x});
 }
 
+RealTensor merged(Lowering& lowering, std::string_view function, const RealTensor& left,
+                  const RealTensor& right, const Shape& shape) {
+    const auto is_constant = [](const RealTensor& x) {
+        return x.base == RealTensor::Base::constant;
+    };
+    if (is_constant(left) && is_constant(right)) {
+        RealTensor out = expanded(lowering, left, shape);
+        const RealTensor other = expanded(lowering, right, shape);
+        for (std::size_t e = 0; e < out.constant.values.size(); ++e) {
+            out.constant.values[e] = static_cast<double>(
+                find_function(function)->join(out.constant.values[e], other.constant.values[e]));
+        }
+        return out;
+    }
+    const bool swap = is_constant(left);
+    RealTensor x = expanded(lowering, swap ? right : left, shape);
+    const RealTensor& other = swap ? left : right;
+    if (!is_constant(other)) {
+        const RealTensor y = expanded(lowering, other, shape);
+        const auto both = lowering.joined(function, x, y);
+        return both ? *both : join_computed(lowering, function, x, y);
+    }
+    const PerElement<Rational> constant = broadcast_constant(other.constant, shape);
+    if (function == "sum") {
+        return lowering.affine(std::move(x), Rational(1), constant);
+    }
+    if (function == "difference") {
+        const auto negated = combine<Rational>(
+            element_count(shape), [](const Rational& v) { return Rational(-v); }, constant);
+        return swap ? lowering.affine(std::move(x), Rational(-1), constant)
+                    : lowering.affine(std::move(x), Rational(1), negated);
+    }
+    if (function == "product") {
+        return lowering.affine(std::move(x), constant, Rational(0));
+    }
+    return lowering.step(std::move(x),
+                         make_step(function == "larger" ? "maximum" : "minimum", {constant}));
+}
+
+namespace {
+
+void lower_merge(Lowering& lowering, const Node& node, std::string_view function) {
+    lowering.set(merged(lowering, function, lowering.input(node, 0), lowering.input(node, 1),
+                        node.types.front().shape));
+}
+
+}  // namespace
+
+void lower_add(Lowering& lowering, const Node& node) {
+    lower_merge(lowering, node, "sum");
+}
+void lower_subtract(Lowering& lowering, const Node& node) {
+    lower_merge(lowering, node, "difference");
+}
 void lower_multiply(Lowering& lowering, const Node& node) {
-    auto [a, b] = expanded(lowering, node);
-    const Shape shape = node.types.front().shape;
-    if (a.base == RealTensor::Base::constant) {
-        std::swap(a, b);
-    }
-    if (b.base == RealTensor::Base::constant) {
-        lowering.set(
-            lowering.affine(std::move(a), broadcast_constant(b.constant, shape), Rational(0)));
-        return;
-    }
-    set_joined(lowering, "product", a, b);
+    lower_merge(lowering, node, "product");
+}
+void lower_maximum(Lowering& lowering, const Node& node) {
+    lower_merge(lowering, node, "larger");
+}
+void lower_minimum(Lowering& lowering, const Node& node) {
+    lower_merge(lowering, node, "smaller");
 }
 
 void lower_move(Lowering& lowering, const Node& node) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "operators/convolution.h"
 #include "operators/core.h"
@@ -113,20 +114,26 @@ std::vector<Tensor> matmul_reference(const Node& node, Tensors inputs) {
     return {y};
 }
 
+/// The last two axes swapped.
+Shape swapped(std::size_t rank) {
+    Shape swap(rank);
+    std::iota(swap.begin(), swap.end(), std::int64_t{0});
+    std::swap(swap[rank - 1], swap[rank - 2]);
+    return swap;
+}
+
 /// Product of two computed tensors: all pairs multiplied, then summed along the rows.
 void lower_dynamic_matmul(Lowering& lowering, const Node& node) {
     RealTensor a = lowering.input(node, 0);
     RealTensor b = lowering.input(node, 1);
-    if (a.shape.size() < 2 || b.shape.size() < 2) {
-        lowering.refuse(Code::not_in_circuit, "it multiplies a vector by a computed tensor",
-                        "Reshape the vector to a matrix of one row or column.");
+    if (a.shape.size() == 1) {
+        a = lowering.reshape(a, {1, a.shape[0]});
+    }
+    if (b.shape.size() == 1) {
+        b = lowering.reshape(b, {b.shape[0], 1});
     }
     // a[..., M, 1, K] * b'[..., 1, N, K]
-    Shape swap(b.shape.size());
-    for (std::size_t i = 0; i < swap.size(); ++i) {
-        swap[i] = static_cast<std::int64_t>(i);
-    }
-    std::swap(swap[swap.size() - 1], swap[swap.size() - 2]);
+    const Shape swap = swapped(b.shape.size());
     b = lowering.transpose(b, swap);
     Shape a_shape = a.shape;
     a_shape.insert(a_shape.end() - 1, 1);
@@ -142,7 +149,37 @@ void lower_dynamic_matmul(Lowering& lowering, const Node& node) {
     const Value products = lowering.core(multiply_operator, Attributes(), {x.value, y.value});
     out.value = lowering.core(row_sum_operator, Attributes(), {products});
     out.shape = lowering.type(out.value).shape;
-    lowering.set(lowering.real(out));
+    lowering.set(lowering.reshape(lowering.real(out), node.types.front().shape));
+}
+
+/// x[batch..., M, K] times a stack of constant matrices w[batch..., K, N]; batches broadcast.
+RealTensor times_stack(Lowering& lowering, const RealTensor& x, const Tensor& w, const Tensor& bias,
+                       const Accumulation& accumulator) {
+    const Shape vector_as_matrix = {1, x.shape.back()};
+    const Shape& own = x.shape.size() == 1 ? vector_as_matrix : x.shape;
+    const Shape w_batch(w.shape.begin(), w.shape.end() - 2);
+    const Shape batch = *broadcast(Shape(own.begin(), own.end() - 2), w_batch);
+    const std::int64_t groups = element_count(batch);
+    const std::int64_t rows = own[own.size() - 2];
+    const std::int64_t length = own.back();
+    const std::int64_t columns = w.shape.back();
+    Tensor weights{{groups, length, columns}, {}};
+    for (const std::int64_t g : broadcast_index(w_batch, batch)) {
+        const auto first = w.values.begin() + static_cast<std::ptrdiff_t>(g * length * columns);
+        weights.values.insert(weights.values.end(), first,
+                              first + static_cast<std::ptrdiff_t>(length * columns));
+    }
+    Shape full = batch;
+    full.insert(full.end(), {rows, length});
+    RealTensor y = expanded(lowering, lowering.reshape(x, own), full);
+    y = lowering.transpose(lowering.reshape(y, {groups, rows, length}), {1, 0, 2});
+    Tensor biases = bias;
+    for (std::int64_t g = 1; g < groups; ++g) {
+        biases.values.insert(biases.values.end(), bias.values.begin(), bias.values.end());
+    }
+    y = lowering.transpose(lowering.accumulate(y, weights, biases, accumulator), {1, 0, 2});
+    full.back() = columns;
+    return lowering.reshape(y, full);
 }
 
 void lower_matmul(Lowering& lowering, const Node& node) {
@@ -166,17 +203,31 @@ void lower_matmul(Lowering& lowering, const Node& node) {
     }
     const RealTensor& x = lowering.input(node, left ? 1 : 0);
     Tensor w = lowering.input(node, left ? 0 : 1).constant;
-    if (w.shape.size() > 2) {
-        const bool one = std::all_of(w.shape.begin(), w.shape.end() - 2,
-                                     [](std::int64_t extent) { return extent == 1; });
-        if (!one) {
-            lowering.refuse(Code::not_in_circuit, "its constant is a stack of matrices",
-                            "Split the product into one per matrix.");
-        }
+    const bool stack =
+        w.shape.size() > 2 && element_count(w.shape) > w.shape[w.shape.size() - 2] * w.shape.back();
+    if (!stack && w.shape.size() > 2) {
         w.shape = Shape(w.shape.end() - 2, w.shape.end());
     }
     const Tensor bias = node.inputs.size() == 3 ? lowering.input(node, 2).constant : Tensor{};
     const Shape& shape = node.types.front().shape;
+    if (stack && !left) {
+        lowering.set(lowering.reshape(times_stack(lowering, x, w, bias, accumulator), shape));
+        return;
+    }
+    if (stack) {
+        // W x = (x' W')'
+        Node transposition;
+        transposition.op = &transpose_operator;
+        transposition.attributes = Attributes::of(TransposeFields{swapped(w.shape.size())});
+        const std::vector<const Tensor*> arguments = {&w};
+        const Tensor turned = move_reference(transposition, arguments).front();
+        const RealTensor columns =
+            x.shape.size() == 1 ? x : lowering.transpose(x, swapped(x.shape.size()));
+        RealTensor y = times_stack(lowering, columns, turned, bias, accumulator);
+        y = lowering.transpose(y, swapped(y.shape.size()));
+        lowering.set(lowering.reshape(y, shape));
+        return;
+    }
     if (!left) {
         const std::int64_t columns = w.shape.size() == 1 ? 1 : w.shape[1];
         w.shape = {1, w.shape[0], columns};
@@ -198,11 +249,7 @@ void lower_matmul(Lowering& lowering, const Node& node) {
             lowering.reshape(lowering.accumulate(x, transposed, bias, accumulator), shape));
         return;
     }
-    Shape swap(x.shape.size());
-    for (std::size_t i = 0; i < swap.size(); ++i) {
-        swap[i] = static_cast<std::int64_t>(i);
-    }
-    std::swap(swap[swap.size() - 1], swap[swap.size() - 2]);
+    const Shape swap = swapped(x.shape.size());
     const RealTensor y =
         lowering.accumulate(lowering.transpose(x, swap), transposed, bias, accumulator);
     lowering.set(lowering.reshape(lowering.transpose(y, swap), shape));

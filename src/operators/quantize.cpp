@@ -311,6 +311,18 @@ RealTensor Lowering::quantize(const RealTensor& x, const Step& quantiser) {
             forms[g].words = table_form(functions_of_group[g], most_table_words);
             all_words = all_words && forms[g].words;
         }
+        // Or the chain begins with what a circuit computes by itself.
+        std::size_t first = 0;
+        while (first < x.steps.size() &&
+               (is_exact(x.steps[first]) || has_integer_values(x.steps[first]))) {
+            ++first;
+        }
+        while (first > 0 && is(x.steps[first - 1], "affine")) {
+            --first;
+        }
+        if (!all_words && first > 0) {
+            return quantize(computed(x, first), quantiser);
+        }
         if (!all_words) {
             refuse(
                 Code::function_too_wide,

@@ -109,6 +109,33 @@ RealTensor reduce_rows(Lowering& lowering, const RealTensor& x, const std::strin
     return lowering.real(out);
 }
 
+/// The product along the last axis, as a tree of halves.
+RealTensor product_of_rows(Lowering& lowering, RealTensor x) {
+    const std::size_t last = x.shape.size() - 1;
+    const auto part = [&](std::int64_t begin, std::int64_t size) {
+        SliceFields fields{Shape(x.shape.size(), 0), Shape(x.shape.size(), 1), x.shape};
+        fields.starts[last] = begin;
+        fields.sizes[last] = size;
+        Node slice;
+        slice.op = &slice_operator;
+        slice.attributes = Attributes::of(std::move(fields));
+        return lowering.move(slice, {x});
+    };
+    while (x.shape[last] > 1) {
+        const std::int64_t half = x.shape[last] / 2;
+        const RealTensor first = part(0, half);
+        RealTensor y = merged(lowering, "product", first, part(half, half), first.shape);
+        if (x.shape[last] % 2 == 1) {
+            Node concat;
+            concat.op = &concat_operator;
+            concat.attributes = Attributes::of(ConcatFields{static_cast<std::int64_t>(last)});
+            y = lowering.move(concat, {y, part(2 * half, 1)});
+        }
+        x = std::move(y);
+    }
+    return x;
+}
+
 // Orders of numbers in which what is no number comes last, as it does in the frameworks.
 bool is_below(double a, double b) {
     return a < b || (std::isnan(b) && !std::isnan(a));
@@ -196,12 +223,9 @@ void lower_reduce(Lowering& lowering, const Node& node) {
         lowering.set(x);
         return;
     }
-    if (f.kind == "prod") {
-        lowering.refuse(Code::not_in_circuit, "it multiplies the elements of an axis",
-                        "Use --float to compute the model on real numbers.");
-    }
     const RealTensor rows = rows_of(lowering, x, f.axes);
-    RealTensor y = reduce_rows(lowering, rows, f.kind);
+    RealTensor y =
+        f.kind == "prod" ? product_of_rows(lowering, rows) : reduce_rows(lowering, rows, f.kind);
     if (f.kind == "mean") {
         y = lowering.affine(std::move(y), ratio(1, rows.shape.back()), Rational(0));
     }

@@ -109,10 +109,21 @@ extern const network::Operator join_operator;
 /// y = a where condition is not zero, else b; inputs condition, a, b broadcast. A core operator
 /// too, whose condition is one bit.
 extern const network::Operator select_operator;
+/// Comparisons of core tensors: one bit.
+extern const network::Operator less_operator;
+extern const network::Operator equal_operator;
 extern const network::Operator gather_operator;
 extern const network::Operator gather_elements_operator;
 extern const network::Operator gather_nd_operator;
 extern const network::Operator scatter_operator;
 extern const network::Operator cumulative_operator;
+
+void lower_join(Lowering& lowering, const network::Node& node);
+void lower_select(Lowering& lowering, const network::Node& node);
+void lower_gather(Lowering& lowering, const network::Node& node);
+void lower_gather_elements(Lowering& lowering, const network::Node& node);
+void lower_gather_nd(Lowering& lowering, const network::Node& node);
+void lower_scatter(Lowering& lowering, const network::Node& node);
+void lower_cumulative(Lowering& lowering, const network::Node& node);
 
 }  // namespace gatewright::operators

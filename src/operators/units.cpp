@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "operators/core.h"
 #include "operators/lowering.h"
@@ -27,7 +28,93 @@ PerElement<Rational> unit_of(const Linear& x, const network::TensorType& type) {
         x.scale, *type.fixed);
 }
 
+/// Beyond so many integers comparators are better than tables.
+bool is_wide(const network::TensorType& type) {
+    return std::any_of(type.fixed->values().begin(), type.fixed->values().end(),
+                       [](const network::Format& f) { return f.range.high - f.range.low >= 4096; });
+}
+
+/// The rounding that a step is, if it is one.
+std::optional<Rounding> rounding_of(const Step& step) {
+    const std::pair<std::string_view, Rounding> rows[] = {{"floor", Rounding::floor},
+                                                          {"ceil", Rounding::ceil},
+                                                          {"round", Rounding::half_even},
+                                                          {"round_half_away", Rounding::half_away},
+                                                          {"truncate", Rounding::toward_zero}};
+    for (const auto& [name, rounding] : rows) {
+        if (is(step, name)) {
+            return rounding;
+        }
+    }
+    return std::nullopt;
+}
+
+Step integer_quantiser(PerElement<Rational> low, PerElement<Rational> high) {
+    return make_step("quantize", {Rational(1), Rational(0), std::move(low), std::move(high)});
+}
+
+/// x rounded to integers, whose range follows from that of x.
+RealTensor rounded(Lowering& lowering, const RealTensor& x, const Step& step, Rounding rounding) {
+    const Linear line = lowering.linear(x);
+    const auto end = [&](bool highest) {
+        return combine<Rational>(
+            element_count(x.shape),
+            [&](const Rational& scale, const Rational& offset, const network::Format& format) {
+                const bool high = highest == (scale >= 0);
+                const Rational integer(to_bigint(high ? format.range.high : format.range.low));
+                const Rational value = scale * integer * power_of_two(-format.type.frac) + offset;
+                return step.function->exact(value, {});
+            },
+            line.scale, line.offset, *lowering.type(line.value).fixed);
+    };
+    Step quantiser = integer_quantiser(end(false), end(true));
+    quantiser.rounding = rounding;
+    return lowering.step(x, std::move(quantiser));
+}
+
+/// Of bits that do not depend on their argument (is_nan and its kin).
+bool never_varies(const Step& step) {
+    return is(step, "is_nan") || is(step, "is_infinite") || is(step, "is_finite");
+}
+
+/// A step of bits by comparators.
+RealTensor compared_step(Lowering& lowering, const RealTensor& x, const Step& step) {
+    const RealTensor zeros = lowering.affine(x, Rational(0), Rational(0));
+    if (is(step, "not") || is(step, "nonzero")) {
+        return compared(lowering, is(step, "not") ? "equal" : "not_equal", x, zeros);
+    }
+    RealTensor f = x;
+    RealTensor g = x;
+    for (const Step& s : step.branches[0]) {
+        f = lowering.step(std::move(f), s);
+    }
+    for (const Step& s : step.branches[1]) {
+        g = lowering.step(std::move(g), s);
+    }
+    if (is(step, "and") || is(step, "or") || is(step, "xor")) {
+        f = lowering.real(lowering.linear(lowering.step(std::move(f), make_step("nonzero"))));
+        g = lowering.real(lowering.linear(lowering.step(std::move(g), make_step("nonzero"))));
+        return is(step, "xor")
+                   ? compared(lowering, "not_equal", f, g)
+                   : join_computed(lowering, is(step, "and") ? "product" : "larger", f, g);
+    }
+    return compared(lowering, step.function->name, f, g);
+}
+
 }  // namespace
+
+bool has_bits(const Step& step) {
+    const std::string_view names[] = {
+        "not",           "nonzero", "is_nan",    "is_infinite", "less", "less_equal", "greater",
+        "greater_equal", "equal",   "not_equal", "and",         "or",   "xor",        "is_finite"};
+    return std::find(std::begin(names), std::end(names), step.function->name) != std::end(names);
+}
+
+bool has_integer_values(const Step& step) {
+    return has_bits(step) || rounding_of(step) || is(step, "sign") ||
+           is(step, "count_thresholds") || is(step, "floor_quotient") || is(step, "bit_and") ||
+           is(step, "bit_or") || is(step, "bit_xor");
+}
 
 Linear Lowering::rescale(const Linear& x, const PerElement<Rational>& unit,
                          std::optional<std::int64_t> frac) {
@@ -199,7 +286,23 @@ Linear Lowering::materialise(Linear x, const Step& step) {
         y.value = core(leaky_operator, Attributes::of(std::move(fields)), {y.value});
         return y;
     }
-    if (is_exact(step)) {
+    if (const auto rounding = rounding_of(step)) {
+        return linear(rounded(*this, real(x), step, *rounding));
+    }
+    const bool merges = is(step, "sum") || is(step, "difference") || is(step, "product") ||
+                        is(step, "larger") || is(step, "smaller");
+    if (never_varies(step)) {
+        return linear(affine(real(x), Rational(0), step.function->exact(0, {})));
+    }
+    if (has_integer_values(step) && !merges) {
+        if (has_bits(step) && is_wide(core_.type(x.value))) {
+            return linear(compared_step(*this, real(x), step));
+        }
+        RealTensor y = real(x);
+        y.steps.push_back(step);
+        return linear(quantize(y, integer_quantiser(-power_of_two(62), power_of_two(62))));
+    }
+    if (merges) {
         RealTensor f = real(x);
         RealTensor g = f;
         for (const Step& s : step.branches[0]) {
