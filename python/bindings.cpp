@@ -139,6 +139,11 @@ std::string inspect(const std::string& file, const std::string& weights) {
     return project::inspect(source_of(file, weights)).dump();
 }
 
+std::string layers_text(const std::string& file, const std::string& weights) {
+    const nb::gil_scoped_release release;
+    return project::layers_text(source_of(file, weights));
+}
+
 nb::tuple predict(const std::string& file, const std::string& weights, const nb::dict& arrays,
                   bool exact, const std::string& final_activation, const std::string& config,
                   bool trace, int threads) {
@@ -265,6 +270,7 @@ NB_MODULE(_core, m) {
     m.doc() = "The compiled part of gatewright; use the package itself.";
     nb::exception<Failure>(m, "Error", PyExc_RuntimeError);
     m.def("inspect", &inspect, "model"_a, "weights"_a);
+    m.def("layers_text", &layers_text, "model"_a, "weights"_a);
     m.def("predict", &predict, "model"_a, "weights"_a, "arrays"_a, "exact"_a, "final_activation"_a,
           "config"_a, "trace"_a, "threads"_a);
     m.def("convert", &convert, "model"_a, "weights"_a, "output"_a, "backends"_a, "target"_a.none(),

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gatewright import _core
+from gatewright import _core, _live
 from gatewright._core import Error
 
 __version__ = "0.1.0"
@@ -114,6 +114,10 @@ class Model:
             )
         return values
 
+    def text(self) -> str:
+        """The text form of the layers, with all constants: models with equal texts are equal."""
+        return _core.layers_text(self.path, self.weights or "")
+
     def config_template(self) -> str:
         """A configuration (YAML) that names all inputs and layers; see `gatewright.convert`."""
         return config_template(self)
@@ -123,13 +127,30 @@ class Model:
         return convert(self, output, **options)
 
 
-def load(model: StrPath, weights: StrPath | None = None) -> Model:
-    """Reads a model file. `weights` is a second file, for formats that have one.
+def load(
+    model: Any, weights: StrPath | None = None, *, example_inputs: Sequence[Any] | None = None
+) -> Model:
+    """Reads a model: a file, or a live object of Keras or PyTorch.
 
-    Raises Error if the file is missing, damaged or holds what Gatewright does not know; all such
-    layers are named at once.
+    Args:
+        model: a path; a Keras model (Keras 2 or 3, QKeras, HGQ, HGQ2); a torch module in eval mode,
+            or what torch.export.export made of one. An object is saved by its own framework and
+            read like a file, so both are one network.
+        weights: a second file, for formats that have one (paths only).
+        example_inputs: of a torch module: the arguments to trace it with, a batch of samples each.
+
+    Raises:
+        Error: the file is missing, damaged or holds what Gatewright does not know; all such layers
+            are named at once.
+        TypeError: the object is no model, or arguments do not go with it.
     """
-    return Model(model, weights)
+    if isinstance(model, str | os.PathLike):
+        if example_inputs is not None:
+            raise TypeError("example_inputs belong to a torch module, not to a file")
+        return Model(model, weights)
+    if weights is not None:
+        raise TypeError("a live model holds its weights itself: leave out `weights`")
+    return _live.load(model, example_inputs)
 
 
 def predict(

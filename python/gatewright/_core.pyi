@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from gatewright import Error as Error
 
 def inspect(model: str, weights: str) -> str: ...
+def layers_text(model: str, weights: str) -> str: ...
 def predict(
     model: str,
     weights: str,

@@ -16,7 +16,10 @@ struct ModelOptions {
 
 inline void add_model(CLI::App& command, const std::shared_ptr<ModelOptions>& options,
                       const std::string& name = "MODEL") {
-    command.add_option(name, options->source.file, "the model's file (.onnx)")->required();
+    command
+        .add_option(name, options->source.file,
+                    "the model's file (.onnx, .keras, .h5, .json with --weights, .pt2, .pt)")
+        ->required();
     command.add_option("--weights", options->source.weights,
                        "a second file with the weights, for formats that have one");
 }

@@ -94,6 +94,8 @@ std::string report_html(const nlohmann::ordered_json& report);
 /// What a model file holds, before any lowering.
 nlohmann::ordered_json inspect(const ModelSource& source);
 std::string inspect_text(const nlohmann::ordered_json& inspection);
+/// The text form of a model's layers, with all constants: equal texts compute equal numbers.
+std::string layers_text(const ModelSource& source);
 
 struct ComparedOutput {
     std::string name;

@@ -292,6 +292,10 @@ std::string report_html(const ordered_json& r) {
     return out + "</table>\n</body></html>\n";
 }
 
+std::string layers_text(const ModelSource& source) {
+    return network::to_text(load_model(source).network);
+}
+
 ordered_json inspect(const ModelSource& source) {
     const network::ImportedModel model = load_model(source);
     ordered_json out;

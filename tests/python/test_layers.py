@@ -1,8 +1,8 @@
 """The one-layer models of ../shared/layers: right, or refused as stated, never wrong.
 
 These files lie beside the repository and are not part of it; without them the tests are skipped.
-layers_refused.txt lists the cases that are still refused although they have a result: a case that is
-not on the list must come out as its manifest says, and one that does must leave the list.
+layers_refused.txt lists the cases that are still refused although they have a result: a case that
+is not on the list must come out as its manifest says, and one that does must leave the list.
 """
 
 from collections import Counter
