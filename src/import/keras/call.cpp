@@ -188,7 +188,8 @@ Operand Call::weight(const std::string& role, const Shape& shape) {
         refuse_weights(fmt::format("its {} ('{}' in the file) has shape {} instead of {}", role,
                                    name, to_string(tensor->shape), to_string(shape)));
     }
-    return Builder::tensor(*tensor);
+    const Operand found = Builder::tensor(*tensor);
+    return variant.weight ? variant.weight(role, found) : found;
 }
 
 void Call::refuse_weights(std::string message) const {

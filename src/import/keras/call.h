@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -10,6 +11,7 @@
 #include "import/keras/settings.h"
 #include "import/keras/weights.h"
 #include "import/layers/builder.h"
+#include "import/layers/recurrent.h"
 
 namespace gatewright::keras {
 
@@ -52,6 +54,16 @@ struct Arguments {
     explicit Arguments(std::vector<Value> inputs);
 };
 
+/// What a quantised layer has of its own, while the rule of the plain layer converts it.
+struct Variant {
+    /// Changes a weight of the file; by the role under which the plain rule asks for it.
+    std::function<Operand(const std::string& role, const Operand& weight)> weight;
+    /// Applied to each state of a recurrent layer before a step uses it.
+    layers::Change state;
+    bool channels_first = false;  ///< the framework runs it with channels first wherever
+    bool qkeras = false;          ///< names of activations are QKeras' before they are Keras'
+};
+
 /// One call of one layer at work.
 class Call : public layers::Builder {
   public:
@@ -90,6 +102,7 @@ class Call : public layers::Builder {
     /// messages.
     Operand weight(const std::string& role, const Shape& shape);
     Weights& weights() { return weights_; }
+    Variant variant;
     [[noreturn]] void refuse_weights(std::string message) const;
 
     // Results.

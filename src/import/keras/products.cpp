@@ -69,7 +69,7 @@ Operand dense_product(Call& call, const Operand& x, const Operand& kernel,
 bool read_channels_first(Call& call, bool runs) {
     const std::string format =
         call.settings.choice("data_format", "channels_last", {"channels_last", "channels_first"});
-    if (format == "channels_first" && !runs) {
+    if (format == "channels_first" && !runs && !call.variant.channels_first) {
         call.settings.refuse(
             "data_format",
             "TensorFlow has no channels_first for this layer on a CPU, so there is "

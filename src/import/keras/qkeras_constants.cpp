@@ -25,13 +25,27 @@ float exponential2(double exponent) {
     return std::abs(power) < std::numeric_limits<float>::min() ? 0.0F : power;
 }
 
-/// TensorFlow's logarithm: of a power of two it is the exponent times the float next to log(2).
+/// TensorFlow's logarithm, bit for bit: ties of logarithms to base 2 (of powers of two and their
+/// roots) fall as it rounds. It is a quotient of polynomials of m - 1 for m in [1/sqrt(2),
+/// sqrt(2)), evaluated without fused operations, plus the exponent times log(2).
 float logarithm(float x) {
-    int exponent = 0;
-    if (std::frexp(x, &exponent) == 0.5F) {
-        return static_cast<float>(exponent - 1) * log_of_2;
+    if (!(x > 0) || std::isinf(x)) {
+        return std::log(x);
     }
-    return static_cast<float>(std::log(static_cast<double>(x)));
+    int exponent = 0;
+    float m = std::frexp(x, &exponent);
+    if (m < 0.707106781186547524F) {
+        m = (m - 1) + m;
+        --exponent;
+    } else {
+        m = m - 1;
+    }
+    float above = m * 0.18256296349849254F + 1.0000000190281063F;
+    above = m * above + 1.0000000190281136F;
+    float below = m * 0.049616247954120038F + 0.59923249590823520F;
+    below = m * below + 1.4999999999999927F;
+    below = m * below + 1;
+    return static_cast<float>(exponent) * log_of_2 + m * above / below;
 }
 
 float sign(float x) {
@@ -469,6 +483,34 @@ Tensor quantised_constant(const Quantiser& q, const Tensor& x, const Location& w
     Tensor y{x.shape, {}};
     y.values.assign(values.begin(), values.end());
     return y;
+}
+
+double adaptive_integer(const AdaptiveBits& bits, double lowest, double highest) {
+    auto low = static_cast<float>(lowest);
+    auto high = static_cast<float>(highest);
+    if (!bits.keep_negative) {
+        low = std::max(low, 0.0F);
+        high = std::max(high, 0.0F);
+    }
+    const double unsigned_bits = bits.bits - (bits.keep_negative ? 1 : 0);
+    const auto above = [&](float extreme) {
+        const float log = extreme == 0 ? 0 : logarithm(std::abs(extreme)) / log_of_2;
+        const float positive = std::max(log, 0.0F);
+        return bits.round ? std::nearbyint(positive) : std::ceil(positive);
+    };
+    float low_bits = above(low);
+    float high_bits = above(high);
+    if (!bits.round) {
+        // The largest number of so many integer bits.
+        const auto largest = [&](float integer) {
+            return exponential2(integer) - exponential2(std::min(integer - unsigned_bits, 0.0));
+        };
+        high_bits += high <= largest(high_bits) ? 0.0F : 1.0F;
+        if (bits.symmetric) {
+            low_bits += -largest(low_bits) <= low ? 0.0F : 1.0F;
+        }
+    }
+    return std::min(unsigned_bits, static_cast<double>(std::max(low_bits, high_bits)));
 }
 
 }  // namespace gatewright::keras

@@ -92,4 +92,14 @@ Operand quantised(Builder& builder, const Quantiser& quantiser, const Operand& x
 /// Kind::function.
 float quantised_number(const Quantiser& quantiser, float x);
 
+/// How QAdaptiveActivation chooses its integer bits.
+struct AdaptiveBits {
+    double bits = 8;
+    bool symmetric = true;
+    bool keep_negative = true;
+    bool round = false;  ///< to the next power of two, down too, instead of up
+};
+/// The integer bits for numbers between two extremes.
+double adaptive_integer(const AdaptiveBits& bits, double lowest, double highest);
+
 }  // namespace gatewright::keras

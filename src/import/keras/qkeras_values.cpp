@@ -56,6 +56,7 @@ struct Staircase {
 };
 
 constexpr std::size_t most_steps = 1 << 13;
+constexpr float epsilon = 1e-7F;  // keras.backend.epsilon()
 
 /// Finite floats in their order as integers, zero as 0.
 float ordered_float(std::int64_t order) {
@@ -64,27 +65,41 @@ float ordered_float(std::int64_t order) {
     return order < 0 ? -value : value;
 }
 
-/// The steps of a rising function of finite floats.
-std::optional<Staircase> staircase_of(const std::function<float(float)>& function) {
-    constexpr std::int64_t largest =
-        std::bit_cast<std::uint32_t>(std::numeric_limits<float>::max());
-    std::int64_t at = -largest;
-    Staircase stairs{function(ordered_float(at)), {}};
+std::int64_t order_of(float value) {
+    const auto order = static_cast<std::int64_t>(std::bit_cast<std::uint32_t>(std::abs(value)));
+    return value < 0 ? -order : order;
+}
+
+/// The steps of a function of finite floats that rises from each of `breaks` to the next.
+std::optional<Staircase> staircase_of(const std::function<float(float)>& function,
+                                      const std::vector<float>& breaks) {
+    constexpr float largest = std::numeric_limits<float>::max();
+    Staircase stairs{function(-largest), {}};
     float value = stairs.first;
-    const float last = function(ordered_float(largest));
-    while (value < last) {
-        if (stairs.steps.size() == most_steps) {
-            return std::nullopt;
+    for (std::size_t segment = 0; segment <= breaks.size(); ++segment) {
+        std::int64_t at = order_of(segment == 0 ? -largest : breaks[segment - 1]);
+        const std::int64_t end =
+            segment == breaks.size() ? order_of(largest) : order_of(breaks[segment]) - 1;
+        const auto climb = [&] {
+            if (const float here = function(ordered_float(at)); here != value) {
+                value = here;
+                stairs.steps.emplace_back(ordered_float(at), value);
+            }
+        };
+        climb();
+        const float last = function(ordered_float(end));
+        while (value < last) {
+            if (stairs.steps.size() == most_steps) {
+                return std::nullopt;
+            }
+            std::int64_t same = at;
+            at = end;
+            while (at - same > 1) {
+                const std::int64_t middle = same + (at - same) / 2;
+                (function(ordered_float(middle)) > value ? at : same) = middle;
+            }
+            climb();
         }
-        std::int64_t same = at;
-        std::int64_t more = largest;
-        while (more - same > 1) {
-            const std::int64_t middle = same + (more - same) / 2;
-            (function(ordered_float(middle)) > value ? more : same) = middle;
-        }
-        at = more;
-        value = function(ordered_float(at));
-        stairs.steps.emplace_back(ordered_float(at), value);
     }
     return stairs;
 }
@@ -93,18 +108,20 @@ std::optional<Staircase> staircase_of(const std::function<float(float)>& functio
 Operand climbed(Builder& b, const Operand& x, const Staircase& stairs) {
     std::vector<Operand> parameters = {Builder::number(stairs.first)};
     Rational unit = to_rational(stairs.first);
+    double lowest = stairs.first;
+    double highest = stairs.first;
     for (const auto& [from, value] : stairs.steps) {
         parameters.push_back(Builder::number(from));
         parameters.push_back(Builder::number(value));
         unit = gcd(unit, to_rational(value));
+        lowest = std::min<double>(lowest, value);
+        highest = std::max<double>(highest, value);
     }
     Operand y = b.function("staircase", x, parameters);
-    const double first = stairs.first;
-    const double last = stairs.steps.empty() ? first : stairs.steps.back().second;
     if (stairs.steps.size() == 1) {
         // Two values are one bit. Its zero lies at 0, 1, or halfway for -a and a.
-        const double step = last - first;
-        const double zero = -first / step;
+        const double step = highest - lowest;
+        const double zero = -lowest / step;
         if (zero == 0 || zero == 0.5 || zero == 1) {
             return rounded(b, y, Tensor::scalar(step), zero, 0, 1);
         }
@@ -114,8 +131,8 @@ Operand climbed(Builder& b, const Operand& x, const Staircase& stairs) {
     }
     const double step = to_double(unit);
     constexpr double most = 9007199254740992.0;
-    if (std::abs(first / step) < most && std::abs(last / step) < most) {
-        return rounded(b, y, step, first / step, last / step);
+    if (std::abs(lowest / step) < most && std::abs(highest / step) < most) {
+        return rounded(b, y, step, lowest / step, highest / step);
     }
     // Too far apart for one unit: the network goes on with the function.
     return y;
@@ -125,7 +142,16 @@ Operand climbed(Builder& b, const Operand& x, const Staircase& stairs) {
 Operand stepped(Builder& b, Quantiser q, const Operand& x) {
     const double factor = q.alpha.factor();
     q.alpha = {};
-    const auto stairs = staircase_of([&](float v) { return quantised_number(q, v); });
+    // Below QKeras' epsilon powers of two have a value of their own, which need not be the least.
+    std::vector<float> breaks;
+    if (q.kind == Kind::po2) {
+        breaks = {-epsilon, std::nextafter(-epsilon, 0.0F), 0, epsilon};
+    } else if (q.kind == Kind::relu_po2) {
+        const auto slope = static_cast<float>(q.negative_slope);
+        const float below = slope == 0 ? epsilon : epsilon / slope;
+        breaks = {-below, std::nextafter(-below, 0.0F), 0, epsilon};
+    }
+    const auto stairs = staircase_of([&](float v) { return quantised_number(q, v); }, breaks);
     if (!stairs) {
         b.refuse(fmt::format("{} of {} bits has too many steps for a function by steps", q.name,
                              q.bits));
