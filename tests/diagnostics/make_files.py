@@ -4,8 +4,13 @@ Standard library only: the broken files need bytes that no library writes. Run i
 after a change; the same script gives the same bytes.
 """
 
+import json
 import struct
+import sys
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "fixtures"))
+from keras_file import dense, keras_file, layer, sequential
 
 FOLDER = Path(__file__).parent
 
@@ -133,8 +138,17 @@ def array_files():
     yield "complex.npy", npy("<c8", "(1, 2)", struct.pack("<4f", 1, 0, 2, 0))
 
 
+def keras_files():
+    model = sequential(dense())
+    yield "cut_short.keras", keras_file(model)[:-40]
+    yield "broken_config.keras", keras_file(json.dumps(model)[:-10])
+    yield "weights_of_another.keras", keras_file(sequential(dense(units=4)))
+    code = {"class_name": "__lambda__", "config": {"code": "4wEAAAAAAAAA", "defaults": None}}
+    yield "lambda.keras", keras_file(sequential(layer("Lambda", "double", function=code)))
+
+
 def main():
-    for name, content in [*model_files(), *array_files()]:
+    for name, content in [*model_files(), *array_files(), *keras_files()]:
         (FOLDER / name).write_bytes(content)
 
 
