@@ -215,6 +215,12 @@ Real apply(std::span<const Step> steps, Real x, std::int64_t element) {
                 step.parameters[0].at(element) * (Rational(level) - step.parameters[1].at(element));
             continue;
         }
+        if (x.exact && is(step, "lookup")) {  // of many parameters, which are not worth a copy
+            const BigInt last = step.parameters.size() - 1;
+            const BigInt at = std::clamp(gatewright::floor(*x.exact), BigInt(0), last);
+            x.exact = step.parameters[at.convert_to<std::size_t>()].at(element);
+            continue;
+        }
         if (x.exact && step.function->exact != nullptr) {
             q.clear();
             for (const auto& parameter : step.parameters) {

@@ -198,6 +198,17 @@ const auto table = std::to_array<Function>({
     {"staircase", "v, then t, v for each step: the v behind the last t with x >= t; t rise", -1, none,
      [](long double x, P p) { return std::isnan(x) ? x : stair(x, p); },
      [](const Rational& x, Q p) { return stair(x, p); }},
+    {"lookup", "parameter number x, rounded down and kept within those there are", -1, none,
+     [](long double x, P p) {
+         const auto last = static_cast<long double>(p.size()) - 1;
+         const long double at = std::isnan(x) ? 0 : std::clamp(std::floor(x), 0.0L, last);
+         return p[static_cast<std::size_t>(at)];
+     },
+     [](const Rational& x, Q p) {
+         const BigInt last = p.size() - 1;
+         const BigInt at = std::clamp(gatewright::floor(x), BigInt(0), last);
+         return p[at.convert_to<std::size_t>()];
+     }},
     {"float_quantize", "x rounded to a small float: exponent bits, mantissa bits, bias, largest, scale, rounding", 6, rising,
      [](long double x, P p) {
          if (!std::isfinite(x)) {

@@ -125,13 +125,14 @@ class Unrolling {
             const Operand r = state_product(h);
             z = activated('z', b_.add(part(x, 'z'), part(r, 'z')));
             const Operand reset = activated('r', b_.add(part(x, 'r'), part(r, 'r')));
-            candidate = b_.multiply(reset, part(r, 'h'));
+            candidate = b_.multiply(reset, changed(layer_.reset, part(r, 'h')));
         } else {
             const auto gate = [&](char g) {
                 return activated(g, b_.add(part(x, g), with_bias(b_.matmul(h, kernels_[g]), g)));
             };
             z = gate('z');
-            candidate = with_bias(b_.matmul(b_.multiply(gate('r'), h), kernels_['h']), 'h');
+            const Operand kept = changed(layer_.reset, b_.multiply(gate('r'), h));
+            candidate = with_bias(b_.matmul(kept, kernels_['h']), 'h');
         }
         candidate = activated('h', b_.add(part(x, 'h'), candidate));
         const Operand rest = b_.function("affine", z, {Builder::number(-1), Builder::number(1)});

@@ -44,6 +44,7 @@ struct Recurrence {
     std::function<Change(char gate)> activation;
     Change output;               ///< lstm: of the cell's state
     bool reset_after = true;     ///< gru
+    Change reset;                ///< gru: of h R_h + rb_h if reset_after, else of r h
     bool input_forget = false;   ///< lstm: f = 1 - i
     std::optional<double> clip;  ///< bounds what the gates' activations are applied to
     /// lstm: i and f see the cell's last state times these, o the new one: by letter.
