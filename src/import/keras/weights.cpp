@@ -103,6 +103,16 @@ Weights Weights::of_file(std::shared_ptr<const store::Hdf5Group> root, const Loc
     return out;
 }
 
+Weights Weights::of_tensors(std::vector<Tensor> tensors, const Location& where) {
+    Weights out;
+    out.where_ = where;
+    for (Tensor& tensor : tensors) {
+        out.own_.push_back(
+            {std::to_string(out.own_.size()), std::make_shared<const Tensor>(std::move(tensor))});
+    }
+    return out;
+}
+
 Weights Weights::afresh() const {
     Weights out = *this;
     out.taken_ = std::make_shared<std::size_t>(0);

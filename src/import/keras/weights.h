@@ -23,6 +23,9 @@ class Weights {
     /// All weights of a file.
     static Weights of_file(std::shared_ptr<const store::Hdf5Group> root, const Location& where);
 
+    /// Weights of an object that is not in the file.
+    static Weights of_tensors(std::vector<Tensor> tensors, const Location& where);
+
     /// A file in the flat layout has children without boundaries: a child takes from its parent's
     /// list, in the order of creation.
     bool is_flat() const { return flat_; }

@@ -1,0 +1,741 @@
+#include "import/keras/hgq_quantisers.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cmath>
+
+#include "operators/layers.h"
+#include "operators/map.h"
+
+namespace gatewright::keras {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+using layers::Builder;
+using layers::Operand;
+using operators::FakeQuantizeFields;
+
+/// Widths beyond these are no widths of numbers that a float32 can tell apart.
+constexpr double most_bits = 48;
+constexpr double most_exponent = 100;
+
+std::string upper(std::string text) {
+    std::transform(text.begin(), text.end(), text.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+    return text;
+}
+
+[[noreturn]] void refuse_attribute(const Builder& layer, const std::string& attribute,
+                                   std::string message, std::string remedy = {}) {
+    throw Failure(Code::unsupported_attribute, layer.where(attribute), std::move(message),
+                  std::move(remedy));
+}
+
+/// Stored widths are trained as real numbers and rounded to even where they are used.
+Tensor rounded(Tensor t) {
+    for (double& v : t.values) {
+        v = std::nearbyint(v);
+    }
+    return t;
+}
+
+void check_widths(const Builder& layer, const HgqQuantiser& q) {
+    const FixedWidths& w = q.fixed;
+    if (w.negative.shape != w.integer.shape || w.integer.shape != w.fraction.shape) {
+        layer.refuse(fmt::format("its quantiser's widths have the shapes {}, {} and {}",
+                                 to_string(w.negative.shape), to_string(w.integer.shape),
+                                 to_string(w.fraction.shape)));
+    }
+    for (std::size_t i = 0; i < w.negative.values.size(); ++i) {
+        const double k = w.negative.values[i];
+        const double integer = w.integer.values[i];
+        const double fraction = w.fraction.values[i];
+        const bool sound = (k == 0 || k == 1) && std::isfinite(integer) && std::isfinite(fraction);
+        if (!sound) {
+            layer.refuse(
+                fmt::format("element {} of its quantiser has a sign bit {}, {} integer "
+                            "bits and {} fractional bits",
+                            i, k, integer, fraction));
+        }
+        const bool empty = k + integer + fraction <= 0;
+        if (!empty && (integer + fraction > most_bits || std::abs(integer) > most_exponent ||
+                       std::abs(fraction) > most_exponent)) {
+            layer.refuse(fmt::format("element {} of its quantiser has {} integer bits and {} "
+                                     "fractional bits: too wide",
+                                     i, integer, fraction),
+                         fmt::format("Use at most {} bits.", most_bits));
+        }
+    }
+}
+
+// Reading.
+
+/// What a key of HGQ2's quantiser configurations means for inference.
+enum class Use {
+    read,      ///< it is used
+    training,  ///< it acts in training only: constraints, regularisers, decay, noise
+    stored,    ///< its effect is in the stored variables: initial widths, axes that share widths
+    absent,    ///< only null is understood
+};
+
+struct Key {
+    std::string_view name;
+    Use use;
+};
+
+constexpr std::array keys = {
+    Key{"q_type", Use::read},
+    // The default values of a place are all written out.
+    Key{"place", Use::stored},
+    Key{"scaler", Use::read},
+    Key{"affine", Use::read},
+    Key{"qnoise_factor", Use::training},
+    Key{"round_mode", Use::read},
+    Key{"overflow_mode", Use::read},
+    Key{"trainable", Use::read},
+    Key{"is_weight", Use::read},
+    Key{"k0", Use::stored},
+    Key{"b0", Use::stored},
+    Key{"i0", Use::stored},
+    Key{"f0", Use::stored},
+    Key{"m0", Use::stored},
+    Key{"e0", Use::stored},
+    Key{"e00", Use::stored},
+    Key{"bc", Use::training},
+    Key{"ic", Use::training},
+    Key{"fc", Use::training},
+    Key{"mc", Use::training},
+    Key{"ec", Use::training},
+    Key{"e0c", Use::training},
+    Key{"br", Use::training},
+    Key{"ir", Use::training},
+    Key{"fr", Use::training},
+    Key{"mr", Use::training},
+    Key{"er", Use::training},
+    Key{"e0r", Use::training},
+    Key{"i_decay_speed", Use::training},
+    Key{"homogeneous_axis", Use::stored},
+    Key{"heterogeneous_axis", Use::stored},
+    // Another mapper may spread widths over elements in any way.
+    Key{"bw_mapper", Use::absent},
+};
+
+std::string text_of(const Builder& layer, const Json& config, const char* key,
+                    const std::string& attribute) {
+    const auto at = config.find(key);
+    if (at == config.end() || !at->is_string()) {
+        refuse_attribute(layer, attribute, fmt::format("its {} is missing or no text", key));
+    }
+    return at->get<std::string>();
+}
+
+double number_of(const Builder& layer, const Json& value, const std::string& attribute,
+                 const char* key) {
+    // The framework turns it into a float32 before it is used.
+    const double number = value.is_number() ? static_cast<float>(value.get<double>()) : NAN;
+    if (!std::isfinite(number)) {
+        refuse_attribute(layer, attribute,
+                         fmt::format("its {} {} is no finite number", key, value.dump()));
+    }
+    return number;
+}
+
+void read_scaling(const Builder& layer, const Json& config, const std::string& attribute,
+                  HgqQuantiser& q) {
+    if (const auto at = config.find("scaler"); at != config.end() && !at->is_null()) {
+        q.scaler = number_of(layer, *at, attribute, "scaler");
+        if (*q.scaler == 0) {
+            refuse_attribute(layer, attribute, "its scaler is 0");
+        }
+    }
+    if (const auto at = config.find("affine"); at != config.end() && !at->is_null()) {
+        if (!at->is_array() || at->size() != 2) {
+            refuse_attribute(layer, attribute, "its affine is no pair of numbers");
+        }
+        q.affine = {number_of(layer, (*at)[0], attribute, "affine"),
+                    number_of(layer, (*at)[1], attribute, "affine")};
+    }
+}
+
+bool flag_of(const Builder& layer, const Json& config, const char* key, bool otherwise,
+             const std::string& attribute) {
+    const auto at = config.find(key);
+    if (at == config.end()) {
+        return otherwise;
+    }
+    if (!at->is_boolean()) {
+        refuse_attribute(layer, attribute, fmt::format("its {} is neither true nor false", key));
+    }
+    return at->get<bool>();
+}
+
+/// HGQ2 stores trainable variables first, each kind in the order of its creation (k, b or i, i or
+/// f, decay); integer bits are trainable unless they are traced, which is where numbers wrap.
+FixedWidths fixed_widths(const Builder& layer, bool by_bits, bool wraps,
+                         const std::vector<Tensor>& variables, const std::string& attribute) {
+    const std::size_t expected = wraps ? 4 : 3;
+    if (variables.size() != expected) {
+        throw Failure(Code::weights_mismatch, layer.where(attribute),
+                      fmt::format("the file holds {} variables of this quantiser instead of {}",
+                                  variables.size(), expected));
+    }
+    FixedWidths w;
+    Tensor bits;
+    if (wraps) {
+        bits = rounded(variables[0]);
+        w.negative = variables[1];
+        w.integer = rounded(variables[2]);
+    } else {
+        bits = rounded(variables[by_bits ? 0 : 1]);
+        w.integer = rounded(variables[by_bits ? 1 : 0]);
+        w.negative = variables[2];
+    }
+    w.fraction = bits;
+    if (by_bits && bits.shape == w.integer.shape) {
+        for (std::size_t i = 0; i < bits.values.size(); ++i) {
+            w.fraction.values[i] = bits.values[i] - w.integer.values[i];
+        }
+    }
+    return w;
+}
+
+void check_floats(const Builder& layer, const FloatWidths& w) {
+    if (w.mantissa.shape != w.exponent.shape || w.exponent.shape != w.offset.shape) {
+        layer.refuse("the widths of its small floats have different shapes");
+    }
+    for (std::size_t i = 0; i < w.mantissa.values.size(); ++i) {
+        const double m = w.mantissa.values[i];
+        const double e = w.exponent.values[i];
+        const double offset = w.offset.values[i];
+        // HGQ2 adds 1e-7 before it takes a logarithm. This moves no result as long as the smallest
+        // step is far above it.
+        const bool sound = m >= 0 && m <= 12 && e >= 0 && e <= 5 && std::abs(offset) <= 32 &&
+                           1 - std::max(std::exp2(e - 1), 1.0) + offset - m >= -21;
+        if (!sound) {
+            layer.refuse(
+                fmt::format("a small float of {} mantissa bits, {} exponent bits and "
+                            "exponent offset {} is not supported",
+                            m, e, offset),
+                "Use up to 12 mantissa bits, up to 5 exponent bits, and steps above 2^-22.");
+        }
+    }
+}
+
+// Constants, in float32.
+
+float round_float32(float x, Rounding rounding) {
+    const float sign = x > 0 ? 1.0F : (x < 0 ? -1.0F : 0.0F);
+    switch (rounding) {
+        case Rounding::floor:
+            return std::floor(x);
+        case Rounding::half_up:
+            return std::floor(x + 0.5F);
+        case Rounding::half_even:
+            return std::nearbyint(x);
+        case Rounding::toward_zero:
+            return std::floor(std::abs(x)) * sign;
+        case Rounding::half_zero:
+            return -std::floor(-std::abs(x) + 0.5F) * sign;
+        case Rounding::half_down:
+            return -std::floor(-x + 0.5F);
+        case Rounding::half_away:
+            return std::floor(std::abs(x) + 0.5F) * sign;
+        case Rounding::ceil:
+            return std::ceil(x);
+        case Rounding::away:
+            return std::ceil(std::abs(x)) * sign;
+    }
+    return x;
+}
+
+float exp2_float(double exponent) {
+    return static_cast<float>(std::exp2(exponent));
+}
+
+/// x modulo m with the sign of m, as the framework's remainder.
+float modulo(float x, float m) {
+    const float rest = std::fmod(x, m);
+    return rest != 0 && (rest < 0) != (m < 0) ? rest + m : rest;
+}
+
+float fixed_float32(float x, const HgqQuantiser& q, double k, double i, double f) {
+    const float step = exp2_float(f);
+    if (q.confine == Confine::none) {
+        return round_float32(x * step, q.rounding) / step;
+    }
+    if (k + i + f <= 0) {
+        return 0;
+    }
+    i = std::max(i, -f);
+    const float bound = exp2_float(i);
+    const float high = bound - exp2_float(-f);
+    if (q.confine == Confine::saturate || q.confine == Confine::symmetric) {
+        const float low =
+            (q.confine == Confine::symmetric ? -high : -bound) * static_cast<float>(k);
+        x = x > high ? high : (x < low ? low : x);
+    }
+    x = round_float32(x * step, q.rounding) / step;
+    const float span = exp2_float(i + k);
+    const float low = -bound * static_cast<float>(k);
+    switch (q.confine) {
+        case Confine::wrap: {
+            const float bias = static_cast<float>(k) * exp2_float(i + k - 1);
+            return modulo(x + bias, span) - bias;
+        }
+        case Confine::zero:
+            return x > high || x < low ? 0 : x;
+        case Confine::reflect: {
+            const float level = x * step;
+            const float levels = span * step;
+            const float mapped = modulo(level - high * step - 1, 2 * levels);
+            return (std::abs(mapped - levels + 0.5F) - 0.5F + low * step) / step;
+        }
+        default:
+            return x;
+    }
+}
+
+float small_float32(float x, double m, double e, double offset) {
+    const double reach = std::max(std::exp2(e - 1), 1.0);
+    const double low = 1 - reach + offset;
+    const double high = reach - 1 + offset;
+    const double wanted = std::floor(std::log2(std::abs(static_cast<double>(x)) + 1e-7));
+    const double exponent = std::max(low, std::min(high, wanted));
+    const float step = exp2_float(exponent - m);
+    const float most = exp2_float(m + 1) - (exponent == high ? 1.0F : 0.0F);
+    const float significand = std::nearbyint(x / step);
+    return std::max(-most, std::min(most, significand)) * step;
+}
+
+/// Widths without axes of extent 1 in front that a constant does not have: a batch axis.
+Tensor fitted(Tensor widths, const Shape& shape) {
+    while (widths.shape.size() > shape.size() && widths.shape.front() == 1) {
+        widths.shape.erase(widths.shape.begin());
+    }
+    return widths;
+}
+
+}  // namespace
+
+Rounding hgq_rounding(const Builder& layer, std::string name, bool may_be_stochastic) {
+    static constexpr std::array names = {
+        std::pair<std::string_view, Rounding>{"TRN", Rounding::floor},
+        std::pair<std::string_view, Rounding>{"RND", Rounding::half_up},
+        std::pair<std::string_view, Rounding>{"RND_CONV", Rounding::half_even},
+        std::pair<std::string_view, Rounding>{"TRN_ZERO", Rounding::toward_zero},
+        std::pair<std::string_view, Rounding>{"RND_ZERO", Rounding::half_zero},
+        std::pair<std::string_view, Rounding>{"RND_MIN_INF", Rounding::half_down},
+        std::pair<std::string_view, Rounding>{"RND_INF", Rounding::half_away},
+    };
+    const std::string given = name;
+    if (may_be_stochastic) {
+        name = upper(std::move(name));
+        // Noise is added in training only.
+        name = name.rfind("S_", 0) == 0 ? name.substr(2) : name;
+    }
+    for (const auto& [known, rounding] : names) {
+        if (name == known) {
+            return rounding;
+        }
+    }
+    refuse_attribute(layer, may_be_stochastic ? "round_mode" : "RND",
+                     fmt::format("there is no rounding mode '{}'", given));
+}
+
+HgqQuantiser hgq2_quantiser(const Builder& layer, const Json& serialised,
+                            const std::vector<Tensor>& variables, bool trainable,
+                            const std::string& attribute) {
+    const auto shape_error = [&] {
+        refuse_attribute(layer, attribute, "it is no configuration of a quantiser");
+    };
+    if (!serialised.is_object() || !serialised.contains("class_name") ||
+        !serialised.contains("config") || !serialised["config"].is_object()) {
+        shape_error();
+    }
+    const std::string type = text_of(layer, serialised, "class_name", attribute);
+    // Both are the plain configuration with a fixed overflow mode, range and line after it, which
+    // are left out of the file.
+    const bool tanh = type == "HardTanhConfig";
+    const bool sigmoid = type == "HardSigmoidConfig";
+    if (type != "QuantizerConfig" && !tanh && !sigmoid) {
+        refuse_attribute(layer, attribute, fmt::format("there is no rule for a '{}'", type),
+                         "Use QuantizerConfig, HardTanhConfig or HardSigmoidConfig.");
+    }
+    const Json& config = serialised["config"];
+    for (const auto& [name, value] : config.items()) {
+        const auto key = std::find_if(keys.begin(), keys.end(),
+                                      [&, n = name](const Key& k) { return k.name == n; });
+        if (key == keys.end()) {
+            refuse_attribute(layer, attribute, fmt::format("its key '{}' is not known", name),
+                             "The file may come from a later version of HGQ2.");
+        }
+        if (key->use == Use::absent && !value.is_null()) {
+            refuse_attribute(layer, attribute, fmt::format("its {} is not supported", name),
+                             "Use homogeneous_axis or heterogeneous_axis.");
+        }
+    }
+    HgqQuantiser q;
+    read_scaling(layer, config, attribute, q);
+    if (sigmoid) {
+        q.affine = {0.25, 0.5};
+    }
+    const std::string kind = text_of(layer, config, "q_type", attribute);
+    if (kind == "dummy") {
+        return q;
+    }
+    if (kind == "float") {
+        q.kind = HgqQuantiser::Kind::small_float;
+        if (variables.size() != 3) {
+            throw Failure(Code::weights_mismatch, layer.where(attribute),
+                          fmt::format("the file holds {} variables of this quantiser instead of 3",
+                                      variables.size()));
+        }
+        q.small = {rounded(variables[0]), rounded(variables[1]), rounded(variables[2])};
+        check_floats(layer, q.small);
+        return q;
+    }
+    if (kind != "kbi" && kind != "kif") {
+        refuse_attribute(layer, attribute, fmt::format("there is no q_type '{}'", kind));
+    }
+    q.kind = HgqQuantiser::Kind::fixed_point;
+    q.rounding = hgq_rounding(layer, text_of(layer, config, "round_mode", attribute), true);
+    const std::string overflow =
+        tanh || sigmoid ? "SAT" : upper(text_of(layer, config, "overflow_mode", attribute));
+    if (overflow == "WRAP") {
+        q.confine = Confine::wrap;
+    } else if (overflow == "SAT") {
+        q.confine = Confine::saturate;
+    } else if (overflow == "SAT_SYM") {
+        q.confine = Confine::symmetric;
+    } else {
+        // HGQ2's WRAP_SM decides by the number before it is rounded.
+        refuse_attribute(layer, attribute,
+                         fmt::format("the overflow mode '{}' is not supported", overflow),
+                         "Use WRAP, SAT or SAT_SYM.");
+    }
+    const bool wraps = q.confine == Confine::wrap;
+    q.fixed = fixed_widths(layer, kind == "kbi", wraps, variables, attribute);
+    // Weights that are still trained are traced instead of wrapped; with `kbi` so only where they
+    // are rounded half up. Where part of the model is frozen, the framework's loader may thaw it.
+    trainable = flag_of(layer, config, "trainable", true, attribute) && trainable;
+    if (wraps && flag_of(layer, config, "is_weight", false, attribute) &&
+        (kind == "kif" || q.rounding == Rounding::half_up)) {
+        q.confine = Confine::none;
+        q.uncertain = !trainable;
+    }
+    check_widths(layer, q);
+    return q;
+}
+
+HgqQuantiser hgq1_quantiser(const Builder& layer, const Tensor& keep_negative, const Tensor& bits,
+                            const Tensor& integer, const std::string& rounding,
+                            const std::string& overflow) {
+    static constexpr std::array names = {
+        std::pair<std::string_view, Confine>{"WRAP", Confine::wrap},
+        std::pair<std::string_view, Confine>{"SAT", Confine::saturate},
+        std::pair<std::string_view, Confine>{"SAT_SYM", Confine::symmetric},
+        std::pair<std::string_view, Confine>{"SAT_ZERO", Confine::zero},
+        std::pair<std::string_view, Confine>{"WRAP_SM", Confine::reflect},
+    };
+    HgqQuantiser q;
+    q.kind = HgqQuantiser::Kind::fixed_point;
+    q.rounding = hgq_rounding(layer, rounding, false);
+    const auto mode = std::find_if(names.begin(), names.end(),
+                                   [&](const auto& row) { return row.first == overflow; });
+    if (mode == names.end()) {
+        refuse_attribute(layer, "SAT", fmt::format("there is no overflow mode '{}'", overflow));
+    }
+    q.confine = mode->second;
+    if (keep_negative.shape != bits.shape || bits.shape != integer.shape) {
+        throw Failure(Code::weights_mismatch, layer.where(),
+                      "keep_negative, bits and integers have different shapes");
+    }
+    q.fixed = {keep_negative, integer, bits};
+    for (std::size_t i = 0; i < bits.values.size(); ++i) {
+        if (bits.values[i] < 0) {
+            layer.refuse(fmt::format("element {} of its quantiser has {} bits", i, bits.values[i]));
+        }
+        double& k = q.fixed.negative.values[i];
+        q.fixed.fraction.values[i] = bits.values[i] - integer.values[i];
+        // Elements without bits are 0, whatever else the file says of them.
+        k = bits.values[i] == 0 ? 0 : k;
+        q.fixed.integer.values[i] = integer.values[i] - k;
+    }
+    check_widths(layer, q);
+    return q;
+}
+
+Tensor quantised(const Builder& layer, const Tensor& x, const HgqQuantiser& q) {
+    if (q.kind == HgqQuantiser::Kind::identity && !q.scaler && !q.affine) {
+        return x;
+    }
+    if (q.uncertain) {
+        HgqQuantiser certain = q;
+        certain.uncertain = false;
+        const Tensor traced = quantised(layer, x, certain);
+        certain.confine = Confine::wrap;
+        if (traced != quantised(layer, x, certain)) {
+            layer.refuse(
+                "some of its weights leave the range of their quantiser, and the layer is "
+                "frozen: whether they wrap then depends on how the model is loaded",
+                "Give the weights more integer bits.");
+        }
+        return traced;
+    }
+    const bool small = q.kind == HgqQuantiser::Kind::small_float;
+    const Tensor a = fitted(small ? q.small.mantissa : q.fixed.negative, x.shape);
+    const Tensor b = fitted(small ? q.small.exponent : q.fixed.integer, x.shape);
+    const Tensor c = fitted(small ? q.small.offset : q.fixed.fraction, x.shape);
+    std::vector<std::int64_t> index;
+    if (q.kind != HgqQuantiser::Kind::identity) {
+        if (broadcast(a.shape, x.shape) != x.shape) {
+            throw Failure(Code::weights_mismatch, layer.where(),
+                          fmt::format("a quantiser's widths of shape {} do not fit a constant of "
+                                      "shape {}",
+                                      to_string(a.shape), to_string(x.shape)));
+        }
+        index = broadcast_index(a.shape, x.shape);
+    }
+    Tensor out = x;
+    for (std::size_t e = 0; e < out.values.size(); ++e) {
+        auto v = static_cast<float>(out.values[e]);
+        if (q.scaler) {
+            v = v / static_cast<float>(*q.scaler);
+        }
+        if (q.kind != HgqQuantiser::Kind::identity) {
+            const auto i = static_cast<std::size_t>(index[e]);
+            v = small ? small_float32(v, a.values[i], b.values[i], c.values[i])
+                      : fixed_float32(v, q, a.values[i], b.values[i], c.values[i]);
+        }
+        if (q.scaler) {
+            v = v * static_cast<float>(*q.scaler);
+        }
+        if (q.affine) {
+            v = v * static_cast<float>(q.affine->first);
+            v = v + static_cast<float>(q.affine->second);
+        }
+        out.values[e] = static_cast<double>(v) + 0.0;  // no negative zeros
+    }
+    return out;
+}
+
+// Activations, by operators.
+
+namespace {
+
+Operand line(Builder& layer, const Operand& x, double factor, double summand) {
+    return layer.function("affine", x, {Builder::number(factor), Builder::number(summand)});
+}
+
+Operand fake_quantise(Builder& layer, const Operand& x, FakeQuantizeFields fields) {
+    return layer
+        .emit(operators::fake_quantize_operator, layers::Attributes::of(std::move(fields)), {x},
+              x.batch_axis)
+        .front();
+}
+
+/// A parameter of the file's shape as it stands beside x; `x`'s shape must not grow by it.
+Tensor beside(const Builder& layer, const Tensor& parameter, const Operand& x) {
+    Tensor out = layer.without_batch(parameter, x);
+    if (broadcast(out.shape, x.sample_shape()) != x.sample_shape()) {
+        throw Failure(Code::weights_mismatch, layer.where(),
+                      fmt::format("a quantiser's widths of shape {} do not fit a tensor of shape "
+                                  "{}",
+                                  to_string(parameter.shape), to_string(x.sample_shape())));
+    }
+    return out;
+}
+
+/// A parameter for each element of the widths.
+template <class F>
+Tensor each(const FixedWidths& w, F function) {
+    Tensor out = w.negative;
+    for (std::size_t e = 0; e < out.values.size(); ++e) {
+        const double k = w.negative.values[e];
+        const double f = w.fraction.values[e];
+        const double i = std::max(w.integer.values[e], -f);
+        const bool empty = k + w.integer.values[e] + f <= 0;
+        out.values[e] = function(k, empty ? 0 : i, empty ? 0 : f, empty);
+    }
+    return out;
+}
+
+Tensor lowest(const FixedWidths& w, bool symmetric) {
+    return each(w, [&](double k, double i, double f, bool empty) {
+        return empty ? 0.0 : -k * (std::exp2(i + f) - (symmetric ? 1 : 0)) + 0.0;
+    });
+}
+
+Tensor highest(const FixedWidths& w) {
+    return each(w, [](double, double i, double f, bool empty) {
+        return empty ? 0.0 : std::exp2(i + f) - 1;
+    });
+}
+
+Tensor steps(const FixedWidths& w) {
+    return each(w, [](double, double, double f, bool) { return std::exp2(-f); });
+}
+
+Tensor times(Tensor a, const Tensor& b) {
+    for (std::size_t e = 0; e < a.values.size(); ++e) {
+        a.values[e] *= b.values[e];
+    }
+    return a;
+}
+
+Tensor plus(Tensor a, double summand) {
+    for (double& v : a.values) {
+        v += summand;
+    }
+    return a;
+}
+
+FakeQuantizeFields plain_fields(const Builder& layer, const Operand& x, const HgqQuantiser& q) {
+    FakeQuantizeFields fields;
+    fields.scale = beside(layer, steps(q.fixed), x);
+    fields.zero_point = Tensor::scalar(0);
+    fields.low = beside(layer, lowest(q.fixed, q.confine == Confine::symmetric), x);
+    fields.high = beside(layer, highest(q.fixed), x);
+    fields.rounding = q.rounding;
+    fields.overflow = q.confine == Confine::wrap ? Overflow::wrap : Overflow::saturate;
+    return fields;
+}
+
+/// One level more at each end, which then become 0.
+Operand overflowing_to_zero(Builder& layer, const Operand& x, const HgqQuantiser& q) {
+    FakeQuantizeFields wide = plain_fields(layer, x, q);
+    wide.low = plus(std::move(wide.low), -1);
+    wide.high = plus(std::move(wide.high), 1);
+    const auto parameter = [](const Tensor& t) { return Builder::tensor(t); };
+    const Operand below = parameter(times(wide.low, wide.scale));
+    Tensor above = times(wide.high, wide.scale);
+    for (double& v : above.values) {
+        v = -v;
+    }
+    Operand y = fake_quantise(layer, x, wide);
+    y = layer.function("thresholded_relu", y, {below});
+    y = line(layer, y, -1, 0);
+    y = layer.function("thresholded_relu", y, {parameter(above)});
+    y = line(layer, y, -1, 0);
+    return fake_quantise(layer, y, plain_fields(layer, x, q));
+}
+
+/// With H levels from 0 up and levels from -kH: wrapped to twice the levels, w, the result is
+/// min(|w + kH + 1/2| - 1/2 - kH, 2H - 1 - w).
+Operand reflecting(Builder& layer, const Operand& x, const HgqQuantiser& q) {
+    FakeQuantizeFields wide = plain_fields(layer, x, q);
+    const Tensor half =
+        beside(layer,
+               each(q.fixed, [](double k, double i, double f,
+                                bool empty) { return empty ? 1.0 : std::exp2(i + f + k); }),
+               x);
+    const Tensor begin =
+        beside(layer,
+               each(q.fixed, [](double k, double i, double f,
+                                bool empty) { return empty ? 0.0 : k * std::exp2(i + f); }),
+               x);
+    const Tensor high = wide.high;
+    for (std::size_t e = 0; e < half.values.size(); ++e) {
+        wide.low.values[e] = -half.values[e];
+        wide.high.values[e] = half.values[e] - 1;
+    }
+    wide.overflow = Overflow::wrap;
+    const auto parameter = [&](const Tensor& levels) {
+        return Builder::tensor(times(levels, wide.scale));
+    };
+    const Operand shift = parameter(plus(begin, 0.5));
+    Tensor twice = high;
+    for (double& v : twice.values) {
+        v = 2 * v + 1;
+    }
+    const Operand one = Builder::number(1);
+    const Operand w = fake_quantise(layer, x, wide);
+    Operand y = layer.function("affine", w, {one, shift});
+    y = layer.subtract(layer.function("absolute", y), shift);
+    y = layer.minimum(y, layer.function("affine", w, {Builder::number(-1), parameter(twice)}));
+    HgqQuantiser last = q;
+    last.confine = Confine::saturate;
+    return fake_quantise(layer, y, plain_fields(layer, x, last));
+}
+
+Operand small_floats(Builder& layer, const Operand& x, const FloatWidths& w) {
+    const auto each_of = [&](auto function) {
+        Tensor out = w.mantissa;
+        for (std::size_t e = 0; e < out.values.size(); ++e) {
+            out.values[e] =
+                function(w.mantissa.values[e], std::max(std::exp2(w.exponent.values[e] - 1), 1.0),
+                         w.offset.values[e]);
+        }
+        return beside(layer, out, x);
+    };
+    const Tensor bias = each_of([](double, double reach, double offset) { return reach - offset; });
+    const Tensor largest = each_of([](double m, double reach, double offset) {
+        return (2 - std::exp2(-m)) * std::exp2(reach - 1 + offset);
+    });
+    const auto parameter = [](const Tensor& t) { return Builder::tensor(t); };
+    const Operand y = layer.function(
+        "float_quantize", x,
+        {parameter(beside(layer, w.exponent, x)), parameter(beside(layer, w.mantissa, x)),
+         parameter(bias), parameter(largest), Builder::number(1),
+         Builder::number(static_cast<double>(static_cast<int>(Rounding::half_even)))});
+    // All results lie on the grid of the smallest step.
+    FakeQuantizeFields grid;
+    grid.scale = each_of(
+        [](double m, double reach, double offset) { return std::exp2(1 - reach + offset - m); });
+    grid.zero_point = Tensor::scalar(0);
+    grid.high = largest;
+    for (std::size_t e = 0; e < largest.values.size(); ++e) {
+        grid.high.values[e] /= grid.scale.values[e];
+    }
+    grid.low = grid.high;
+    for (double& v : grid.low.values) {
+        v = -v;
+    }
+    return fake_quantise(layer, y, std::move(grid));
+}
+
+}  // namespace
+
+Operand quantised(Builder& layer, const Operand& x, const HgqQuantiser& q) {
+    if (x.is_constant) {
+        Operand out = x;
+        out.constant = quantised(static_cast<const Builder&>(layer), x.constant, q);
+        out.is_integer = false;
+        return out;
+    }
+    Operand y = x;
+    if (q.scaler) {
+        y = layer.divide(y, Builder::number(*q.scaler));
+    }
+    switch (q.kind) {
+        case HgqQuantiser::Kind::identity:
+            break;
+        case HgqQuantiser::Kind::small_float:
+            y = small_floats(layer, y, q.small);
+            break;
+        case HgqQuantiser::Kind::fixed_point:
+            if (q.confine == Confine::none) {
+                layer.refuse(
+                    "a quantiser of traced weights, which has no bounds, quantises an activation",
+                    "Use a quantiser of place 'datalane', or an overflow mode that saturates.");
+            }
+            y = q.confine == Confine::zero ? overflowing_to_zero(layer, y, q)
+                : q.confine == Confine::reflect
+                    ? reflecting(layer, y, q)
+                    : fake_quantise(layer, y, plain_fields(layer, y, q));
+            break;
+    }
+    if (q.scaler) {
+        y = line(layer, y, *q.scaler, 0);
+    }
+    if (q.affine) {
+        y = line(layer, y, q.affine->first, q.affine->second);
+    }
+    return y;
+}
+
+}  // namespace gatewright::keras
