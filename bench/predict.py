@@ -1,18 +1,20 @@
 """Samples per CPU second of `predict` on one thread, beside onnxruntime on one thread.
 
-    bench/predict.py MODEL... [--input IO.npz] [--samples N] [--repeat R] [--program GATEWRIGHT]
+    bench/predict.py MODEL... [--float] [--input IO.npz] [--samples N] [--repeat R]
+                     [--program GATEWRIGHT]
 
 MODEL is a model file, a folder that holds one beside its io.npz, or a folder of such folders. The
 arrays of io.npz (by default the one beside the model) that the model takes as inputs are tiled to N
 samples; without N, to as many as need a second, or 256 MiB. A float model gets the types of the
-template that `gatewright config` writes.
+template that `gatewright config` writes, or, with --float, is computed as trained.
 
 in process    through the Python package. Each call also reads and lowers the model: that is
               measured with one sample, shown as `start`, and taken off. Where what remains is not
               well above it, the difference is noise and no rate is printed.
 command line  the whole `gatewright predict MODEL -i X.npy -o Y.npy`: start, reading, writing.
 onnxruntime   in process, its session made before; the best of several batch sizes. Of QONNX
-              models the quantisers are written out in float32 operators.
+              models the quantisers are written out in float32 operators. Of a model in another
+              format, the ONNX file beside it if there is one.
 ns/MAC        of `in process`, for each multiply-accumulate of the model as it stands.
 same          samples whose largest output onnxruntime finds at the same place.
 
@@ -54,15 +56,17 @@ def tiled(array: np.ndarray, samples: int) -> np.ndarray:
 class Subject:
     """A model with inputs, and types where it has none of its own."""
 
-    def __init__(self, path: Path, file: Path):
+    def __init__(self, path: Path, file: Path, as_trained: bool):
         self.path = path
-        self.model = gatewright.load(path)
+        self.weights = weights_of(path)
+        self.exact = not as_trained
+        self.model = gatewright.load(path, self.weights)
         loaded = np.load(file)
         arrays = {"x": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
         self.given = inputs_of(self.model, arrays)
         self.config = None
         try:
-            self.model.predict(self.inputs(1))  # libraries start their threads now
+            self.model.predict(self.inputs(1), exact=self.exact)  # libraries start threads now
         except gatewright.Error:
             self.folder = tempfile.TemporaryDirectory()
             self.config = Path(self.folder.name) / "config.yaml"
@@ -77,7 +81,7 @@ class Subject:
         best = float("inf")
         for _ in range(repeat):
             start = time.process_time()
-            self.model.predict(arrays, config=self.config, threads=1)
+            self.model.predict(arrays, config=self.config, exact=self.exact, threads=1)
             best = min(best, time.process_time() - start)
         return best
 
@@ -105,8 +109,12 @@ def command_seconds(subject: Subject, program: str, arrays: dict, repeat: int) -
         else:
             np.savez(x, **arrays)
         command = [program, "predict", str(subject.path), "-i", str(x), "-o", str(y)]
+        if subject.weights is not None:
+            command += ["--weights", str(subject.weights)]
         if subject.config is not None:
             command += ["--config", str(subject.config)]
+        if not subject.exact:
+            command += ["--float"]
         best = float("inf")
         for _ in range(repeat):
             process = subprocess.Popen(command)
@@ -124,7 +132,7 @@ def ratio(rate: float, yardstick: float) -> str:
 
 def measure(path: Path, file: Path, options: argparse.Namespace) -> str:
     """The row of one model."""
-    subject = Subject(path, file)
+    subject = Subject(path, file, options.as_trained)
     reading = subject.cpu_seconds(subject.inputs(1), options.repeat)
     samples = options.samples or subject.enough_samples(reading)
     arrays = subject.inputs(samples)
@@ -134,13 +142,14 @@ def measure(path: Path, file: Path, options: argparse.Namespace) -> str:
     outside = 0.0
     if options.program is not None:
         outside = samples / command_seconds(subject, options.program, arrays, options.repeat)
-    yardstick = Yardstick(path)
+    yardstick = Yardstick(next(iter(sorted(path.parent.glob("*.onnx"))), path))
     peer = same = 0.0
     if yardstick.session is not None:
         few = {name: array[:1000] for name, array in arrays.items()}
         try:
             peer = yardstick.rate(arrays, options.repeat)
-            ours = next(iter(subject.model.predict(few, config=subject.config).values()))
+            predicted = subject.model.predict(few, config=subject.config, exact=subject.exact)
+            ours = next(iter(predicted.values()))
             theirs = yardstick.run(few, 64)[0].reshape(ours.shape)
             flat = [y.reshape(len(y), -1).argmax(1) for y in (ours, theirs)]
             same = float(np.mean(flat[0] == flat[1]))
@@ -185,19 +194,34 @@ def row(cells: list[str] | tuple[str, ...]) -> str:
     return first[0].ljust(first[1]) + " ".join(cell.rjust(width) for cell, width in others)
 
 
+def weights_of(path: Path) -> Path | None:
+    """The file of weights beside a configuration."""
+    return next(iter(sorted(path.parent.glob("*.h5"))), None) if path.suffix == ".json" else None
+
+
+def model_in(folder: Path) -> Path | None:
+    """The model file of a folder: the framework's own format before ONNX."""
+    for pattern in ("*.keras", "*.pt2", "*.h5", "*.json", "*.onnx", "*.pt"):
+        for file in sorted(folder.glob(pattern)):
+            if file.name != "meta.json" and "weights" not in file.name:
+                return file
+    return None
+
+
 def models_of(path: Path) -> list[Path]:
     """The model files that a path names."""
-    if path.is_dir() and not (path / "design.json").exists():
-        found = sorted(path.glob("*.onnx"))
-        return found or [
-            file for folder in sorted(path.iterdir()) for file in folder.glob("*.onnx")
-        ]
-    return [path]
+    if not path.is_dir() or (path / "design.json").exists():
+        return [path]
+    folders = [path] if (path / "io.npz").exists() else sorted(path.iterdir())
+    return [file for file in map(model_in, folders) if file is not None]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", type=Path, nargs="+", help="model files, or folders of them")
+    parser.add_argument(
+        "--float", action="store_true", dest="as_trained", help="compute the models as trained"
+    )
     parser.add_argument("--input", type=Path, help="arrays (default: io.npz beside the model)")
     parser.add_argument("--samples", type=int, help="default: enough for a second")
     parser.add_argument("--repeat", type=int, default=3)
