@@ -32,8 +32,10 @@ Bytes filled(const Hdf5File& file, const Hdf5Object& object, const Hdf5Type& typ
         } else {
             file.fail(fmt::format("version {} of a fill value is not known", version));
         }
-        if (defined) {
-            value = in->take(in->number(4));
+        // Versions before 3 may say -1 for a value that is not defined.
+        const std::uint64_t size = defined ? in->number(4) : 0;
+        if (version == 3 || size != 0xffffffff) {
+            value = in->take(size);
         }
     } else if (std::optional<Hdf5Cursor> old = object.find(Hdf5MessageKind::old_fill_value)) {
         value = old->take(old->number(4));

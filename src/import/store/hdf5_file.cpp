@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/diagnostics.h"
+#include "base/file.h"
 #include "base/plain_text.h"
 #include "import/store/hdf5.h"
 
@@ -91,7 +92,8 @@ Hdf5File::Hdf5File(std::span<const std::byte> bytes, std::string name, std::uint
     // Each byte of a sound file is read about once. The factors leave room for links to one object
     // from several places, and for compressed weights.
     work_left_ = 16 * bytes_.size() + (std::uint64_t{1} << 16);
-    memory_left_ = 128 * bytes_.size() + (std::uint64_t{64} << 20);
+    memory_left_ =
+        std::min(128 * bytes_.size() + (std::uint64_t{64} << 20), 8 * default_file_limit);
     nodes_left_ = bytes_.size() / 16 + 1024;
 
     Hdf5Cursor in = from(0, "superblock");
