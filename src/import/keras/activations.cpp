@@ -84,25 +84,12 @@ const Row rows[] = {
     {"hard_tanh", [](Call& c, const Operand& x) { return clipped(c, x, -1, 1); }, true},
     {"leaky_relu",
      [](Call& c, const Operand& x) { return c.function("leaky", x, {Call::number(0.2)}); }, true},
-    {"log_sigmoid",
-     [](Call& c, const Operand& x) {
-         return affine(c, c.function("softplus", affine(c, x, -1, 0)), -1, 0);
-     },
-     true},
+    {"log_sigmoid", [](Call& c, const Operand& x) { return c.function("log_sigmoid", x); }, true},
     {"sparse_sigmoid",
      [](Call& c, const Operand& x) { return clipped(c, affine(c, x, 0.5, 0.5), 0, 1); }, true},
-    // 0 below -1, x above 1, (x + 1)^2 / 4 between.
-    {"sparse_plus",
-     [](Call& c, const Operand& x) {
-         const Operand middle = c.function("square", affine(c, clipped(c, x, -1, 1), 0.5, 0.5));
-         return c.add(middle, c.function("maximum", affine(c, x, 1, -1), {Call::number(0)}));
-     },
-     true},
+    {"sparse_plus", [](Call& c, const Operand& x) { return c.function("sparse_plus", x); }, true},
     {"squareplus",
-     [](Call& c, const Operand& x) {
-         const Operand root = c.function("sqrt", affine(c, c.function("square", x), 1, 4));
-         return affine(c, c.add(x, root), 0.5, 0);
-     },
+     [](Call& c, const Operand& x) { return c.function("squareplus", x, {Call::number(4)}); },
      true},
     {"soft_shrink",
      [](Call& c, const Operand& x) {

@@ -71,16 +71,6 @@ Call::Call(Importer& importer, const Object& object, std::string path, Weights w
         inputs_ = arguments_.args.front().tensors();
         used_args_[0] = !inputs_.empty();
     }
-    const auto training = arguments_.kwargs.find("training");
-    if (training != arguments_.kwargs.end()) {
-        if (training->second.value || training->second.literal == true) {
-            refuse(
-                "it is called with training=True: it then computes with random numbers or with "
-                "statistics of the batch",
-                "Build the model without training=True.", "training");
-        }
-        used_kwargs_.emplace_back("training");
-    }
     check_dtype();
 }
 
@@ -175,8 +165,12 @@ std::optional<Operand> Call::mask(std::size_t i) {
 }
 
 Operand Call::weight(const std::string& role, const Shape& shape) {
-    const std::string name = weights_.next_name();
-    const Tensor* tensor = weights_.next();
+    return weight(weights_, role, shape);
+}
+
+Operand Call::weight(Weights& from, const std::string& role, const Shape& shape) const {
+    const std::string name = from.next_name();
+    const Tensor* tensor = from.next();
     if (tensor == nullptr) {
         refuse_weights(fmt::format("the file has no {} of this layer", role));
     }
@@ -239,6 +233,14 @@ Operand Call::call_layer(const Json& serialised, Weights weights, const Operand&
 
 void Call::report_unused(Diagnostics& diagnostics) const {
     settings.report_unused(diagnostics);
+    const auto training = arguments_.kwargs.find("training");
+    if (training_matters_ && training != arguments_.kwargs.end() &&
+        (training->second.value || training->second.literal == true)) {
+        diagnostics.add(Code::unsupported_attribute, where("training"),
+                        "it is called with training=True: it then computes with random numbers or "
+                        "with statistics of the batch",
+                        "Build the model without training=True.");
+    }
     for (std::size_t i = 0; i < used_args_.size(); ++i) {
         if (!used_args_[i] && !arguments_.args[i].is_none()) {
             diagnostics.add(Code::unsupported_form, where(),
@@ -248,7 +250,7 @@ void Call::report_unused(Diagnostics& diagnostics) const {
     for (const auto& [name, value] : arguments_.kwargs) {
         const bool used =
             std::find(used_kwargs_.begin(), used_kwargs_.end(), name) != used_kwargs_.end();
-        if (!used && !value.is_none() && value.literal != false) {
+        if (!used && name != "training" && !value.is_none() && value.literal != false) {
             diagnostics.add(Code::unsupported_attribute, where(name),
                             "this argument of its call is not supported");
         }

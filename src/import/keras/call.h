@@ -92,6 +92,8 @@ class Call : public layers::Builder {
     /// Marks it as used.
     const Argument* argument(std::size_t position, const std::string& name);
     const Argument* argument(const std::string& name);
+    /// Says that the layer computes the same in training.
+    void ignore_training() { training_matters_ = false; }
     /// Constants among the arguments.
     bool flag_argument(const std::string& name, bool otherwise);
     /// The mask of input `i`: an explicit argument `mask` or the mask that came with the tensor.
@@ -101,6 +103,8 @@ class Call : public layers::Builder {
     /// The next weight, which must have that shape; an extent of -1 fits any. `role` is for
     /// messages.
     Operand weight(const std::string& role, const Shape& shape);
+    /// The same of an object inside this layer.
+    Operand weight(Weights& from, const std::string& role, const Shape& shape) const;
     Weights& weights() { return weights_; }
     Variant variant;
     [[noreturn]] void refuse_weights(std::string message) const;
@@ -136,6 +140,7 @@ class Call : public layers::Builder {
     std::vector<bool> used_args_;
     std::vector<std::string> used_kwargs_;
     std::vector<Value> results_;
+    bool training_matters_ = true;
 };
 
 /// How one class of layers is converted.

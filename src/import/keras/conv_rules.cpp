@@ -35,6 +35,13 @@ std::optional<Operand> bias_of(Call& call, std::int64_t size) {
     return call.weight("bias", {size});
 }
 
+/// Keras 2 writes groups for all kinds of convolutions and uses them in the plain ones.
+void expect_one_group(Call& call) {
+    if (call.settings.integer("groups", 1) != 1) {
+        call.settings.refuse("groups", "this kind of convolution has no groups");
+    }
+}
+
 void common_settings(Call& call) {
     // Updates of fine-tuning; the weights in the file have them in them.
     call.settings.ignore({"lora_rank", "lora_alpha"});
@@ -68,6 +75,8 @@ template <std::size_t rank>
 void depthwise(Call& call) {
     call.expect_inputs(1);
     common_settings(call);
+    expect_one_group(call);
+    call.settings.ignore("filters");  // null: as many as channels times the multiplier
     const bool first = read_channels_first(call, !call.keras2() || rank == 2);
     const Window window = read_window(call, call.settings.sizes("kernel_size", rank), first);
     if (call.keras2()) {
@@ -90,6 +99,7 @@ template <std::size_t rank>
 void separable(Call& call) {
     call.expect_inputs(1);
     common_settings(call);
+    expect_one_group(call);
     const bool first = read_channels_first(call, !call.keras2());
     const Window window = read_window(call, call.settings.sizes("kernel_size", rank), first);
     if (call.keras2()) {
@@ -145,9 +155,7 @@ void conv_transpose(Call& call) {
         output_padding = call.settings.sizes("output_padding", rank);
     }
     call.settings.ignore("output_padding");
-    if (call.settings.integer("groups", 1) != 1) {  // Keras 2 writes it and never uses it
-        call.settings.refuse("groups", "transposed convolutions have no groups");
-    }
+    expect_one_group(call);
     const std::int64_t filters = positive(call, "filters");
     Shape shape = window.kernel;
     shape.push_back(filters);

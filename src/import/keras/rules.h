@@ -27,6 +27,12 @@ struct RuleRow {
 
 std::span<const RuleRow> core_rules();
 std::span<const RuleRow> conv_rules();
+std::span<const RuleRow> shape_rules();
+std::span<const RuleRow> merge_rules();
+std::span<const RuleRow> norm_rules();
+std::span<const RuleRow> preprocessing_rules();
+std::span<const RuleRow> recurrent_rules();
+std::span<const RuleRow> wrapper_rules();
 std::span<const RuleRow> qkeras_rules();
 std::span<const RuleRow> hgq_rules();
 

@@ -218,6 +218,14 @@ void Settings::ignore(std::initializer_list<const char*> keys) {
     }
 }
 
+void Settings::ignore_all() {
+    if (config_.is_object()) {
+        for (const auto& [key, found] : config_.items()) {
+            used_.insert(key);
+        }
+    }
+}
+
 void Settings::expect_unset(const std::string& key, const std::string& why) {
     const Json& found = value(key);
     const bool unset = found.is_null() || found == false || found == 0 || found == "" ||

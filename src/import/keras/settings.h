@@ -49,6 +49,8 @@ class Settings {
     /// Marks a key whose value changes nothing here. The reason belongs in a comment.
     void ignore(const std::string& key);
     void ignore(std::initializer_list<const char*> keys);
+    /// The same for all keys.
+    void ignore_all();
     /// Refuses any value but null, false, 0, "" and empty lists and objects; a missing key is fine.
     void expect_unset(const std::string& key, const std::string& why);
 

@@ -119,6 +119,12 @@ Weights Weights::afresh() const {
     return out;
 }
 
+Weights Weights::fork() const {
+    Weights out = *this;
+    out.taken_ = std::make_shared<std::size_t>(*taken_);
+    return out;
+}
+
 Weights Weights::with_entries(std::vector<Entry> entries) const {
     Weights out = afresh();
     out.own_ = std::move(entries);

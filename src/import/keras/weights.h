@@ -31,6 +31,8 @@ class Weights {
     bool is_flat() const { return flat_; }
 
     Weights afresh() const;
+    /// A copy that takes on its own what is still left.
+    Weights fork() const;
     /// The next weight of this object itself, or null if there is none left.
     const Tensor* next();
     /// The name in the file of the one that `next` would give.
