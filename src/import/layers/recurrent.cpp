@@ -212,7 +212,7 @@ Operand input_product(Builder& builder, const Operand& x, const Operand& kernel,
                       const std::optional<Operand>& bias) {
     const Shape& from = x.sample_shape();
     const Shape& weights = kernel.sample_shape();
-    if (from.size() != 2 || weights.size() != 2 || from[1] != weights[0]) {
+    if (from.size() < 2 || weights.size() != 2 || from.back() != weights[0]) {
         builder.refuse(fmt::format("weights of shape {} do not fit an input of shape {}",
                                    to_string(weights), to_string(from)));
     }

@@ -70,7 +70,7 @@ struct RecurrentResult {
     Operand cell;     ///< lstm: c behind the last step
 };
 
-/// x[steps, features] kernel[features, gates * units] + bias, for all steps at once.
+/// x[steps, ..., features] kernel[features, gates * units] + bias, for all steps at once.
 Operand input_product(Builder& builder, const Operand& x, const Operand& kernel,
                       const std::optional<Operand>& bias);
 

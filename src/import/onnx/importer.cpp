@@ -121,9 +121,9 @@ network::ImportedModel Importer::run() {
         }
         const Location where{model_.file, output.name, "output", ""};
         if (y.is_constant) {
-            y.value = out_.network.add(network::constant_operator,
-                                       Attributes::of(network::ConstantFields{y.constant}), {},
-                                       where);
+            y.value =
+                out_.network.add(network::constant_operator,
+                                 Attributes::of(network::ConstantFields{y.constant}), {}, where);
         }
         out_.network.set_output(output.name, y.value);
     }

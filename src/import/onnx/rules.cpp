@@ -6,6 +6,14 @@ namespace gatewright::onnx {
 
 namespace {
 
+using Table = std::span<const RuleRow> (*)();
+
+/// The tables of the standard domain.
+constexpr Table standard_tables[] = {
+    &elementwise_rules, &shape_rules,     &layer_rules,
+    &resize_rules,      &recurrent_rules, &quantiser_rules,
+};
+
 bool is_qonnx_domain(std::string_view domain) {
     return domain == "qonnx.custom_op.general" || domain == "onnx.brevitas" ||
            domain.starts_with("finn");
@@ -32,9 +40,8 @@ Rule find_rule(std::string_view domain, std::string_view op_type) {
     if (!domain.empty()) {
         return nullptr;
     }
-    for (const auto& rows :
-         {elementwise_rules(), shape_rules(), layer_rules(), resize_rules(), quantiser_rules()}) {
-        if (const Rule rule = find_in(rows, op_type)) {
+    for (const Table table : standard_tables) {
+        if (const Rule rule = find_in(table(), op_type)) {
             return rule;
         }
     }
@@ -43,12 +50,15 @@ Rule find_rule(std::string_view domain, std::string_view op_type) {
 
 std::vector<std::string> rule_names() {
     std::vector<std::string> names;
-    for (const auto& rows : {elementwise_rules(), shape_rules(), layer_rules(), resize_rules(),
-                             quantiser_rules(), qonnx_rules()}) {
+    const auto add = [&](std::span<const RuleRow> rows) {
         for (const RuleRow& row : rows) {
             names.emplace_back(row.op_type);
         }
+    };
+    for (const Table table : standard_tables) {
+        add(table());
     }
+    add(qonnx_rules());
     std::sort(names.begin(), names.end());
     return names;
 }
