@@ -59,6 +59,11 @@ std::vector<Operand> Builder::emit(const Operator& op, Attributes attributes,
     if (fold) {
         network::Node node;
         node.op = &op;
+        // As in a network, no fields given means their defaults.
+        if (op.fields != nullptr &&
+            &attributes.table() == &network::field_table<network::NoFields>()) {
+            attributes = Attributes(op.fields().make(), &op.fields());
+        }
         node.attributes = std::move(attributes);
         node.where = where();
         std::vector<network::TensorType> types;

@@ -14,7 +14,11 @@ namespace gatewright::onnx {
 Call::Call(Importer& importer, const OnnxNode& node)
     : Builder(importer.network(), location_of(importer.model().file, node)),
       importer_(importer),
-      node_(node) {}
+      node_(node) {
+    if (node.opset < 6) {
+        ignore("consumed_inputs");  // tells which memory may be reused
+    }
+}
 
 bool Call::has(std::size_t i) const {
     return i < node_.inputs.size() && !node_.inputs[i].empty();
@@ -110,6 +114,38 @@ std::vector<std::string> Call::unused_attributes() const {
         }
     }
     return out;
+}
+
+ElementType Call::type(std::size_t i) const {
+    return has(i) ? importer_.type(node_.inputs[i]) : ElementType::undefined;
+}
+
+void Call::set_type(ElementType type, std::size_t output) {
+    if (output < node_.outputs.size() && !node_.outputs[output].empty()) {
+        importer_.set_type(node_.outputs[output], type);
+    }
+}
+
+Operand Call::per_sample(const Operand& x, int batch_axis) {
+    if (x.batch_axis >= 0 || batch_axis < 0) {
+        if (x.batch_axis != batch_axis) {
+            throw BatchMixed();
+        }
+        return x;
+    }
+    const Shape& shape = x.sample_shape();
+    const auto at = static_cast<std::size_t>(batch_axis);
+    if (!x.is_constant || at >= shape.size() || importer_.declared_batch() != shape[at] ||
+        shape[at] < 1) {
+        throw BatchMixed();
+    }
+    Operand row = selected(x, batch_axis, 0);
+    for (std::int64_t i = 1; i < shape[at]; ++i) {
+        if (selected(x, batch_axis, i).constant != row.constant) {
+            throw BatchMixed();
+        }
+    }
+    return row;
 }
 
 void Call::set(Operand y, std::size_t output) {

@@ -1,9 +1,13 @@
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
+#include "import/layers/sample.h"
+#include "import/onnx/broadcast.h"
 #include "import/onnx/rules.h"
 #include "operators/layers.h"
 #include "operators/map.h"
+#include "operators/selection.h"
 
 namespace gatewright::onnx {
 
@@ -13,28 +17,38 @@ using namespace gatewright::operators;
 
 template <const Operator* op>
 void binary(Call& call) {
-    if (call.has_attribute("broadcast") || call.has_attribute("axis")) {
-        call.refuse("operators before opset 7 broadcast by attribute",
-                    "Convert the model to opset 7 or newer.", "broadcast");
+    const auto [a, b] = broadcast_operands(call);
+    call.set(wrapped(call, call.elementwise(*op, Attributes(), {a, b}), call.type(0)));
+}
+
+void divide(Call& call) {
+    const auto [a, b] = broadcast_operands(call);
+    Operand y = call.elementwise(divide_operator, Attributes(), {a, b});
+    if (is_integer(call.type(0)) && !y.is_constant) {
+        y = call.function("truncate", y);
     }
-    call.set(call.elementwise(*op, Attributes(), {call.operand(0), call.operand(1)}));
+    call.set(wrapped(call, y, call.type(0)));
 }
 
 /// An operator of any number of inputs, applied pairwise.
 template <const Operator* op>
-void variadic(Call& call) {
+Operand folded(Call& call) {
     Operand y = call.operand(0);
     for (std::size_t i = 1; i < call.inputs(); ++i) {
         y = call.elementwise(*op, Attributes(), {y, call.operand(i)});
     }
-    call.set(y);
+    return y;
+}
+
+template <const Operator* op>
+void variadic(Call& call) {
+    call.set(folded<op>(call));
 }
 
 void mean(Call& call) {
-    variadic<&add_operator>(call);
-    const Operand sum = call.importer().find(call.node().outputs[0]);
-    call.set(call.elementwise(divide_operator, Attributes(),
-                              {sum, Call::number(static_cast<double>(call.inputs()))}));
+    call.set(call.elementwise(
+        divide_operator, Attributes(),
+        {folded<&add_operator>(call), Call::number(static_cast<double>(call.inputs()))}));
 }
 
 /// Operators that are one row of the function table.
@@ -46,25 +60,26 @@ void with_number(Call& call, const char* name, double parameter) {
 }
 
 void power(Call& call) {
-    const double exponent = call.scalar(1, "exponent");
-    const Operand& x = call.operand(0);
-    if (exponent == 1) {
-        call.set(x);
-    } else if (exponent == 2) {
-        call.set(call.function("square", x));
-    } else if (exponent == 0.5) {
-        call.set(call.function("sqrt", x));
-    } else if (exponent == -1) {
-        call.set(call.function("reciprocal", x));
-    } else {
-        call.set(call.function("power", x, {Call::number(exponent)}));
+    const auto [x, exponent] = broadcast_operands(call);
+    if (exponent.is_constant && exponent.constant.values.size() == 1 &&
+        static_cast<std::int64_t>(exponent.constant.shape.size()) <= x.rank()) {
+        call.set(layers::raised(call, x, exponent.constant.values.front()));
+        return;
     }
+    call.set(call.elementwise(join_operator, Attributes::of(JoinFields{"raised"}), {x, exponent}));
 }
 
 void prelu(Call& call) {
     // The slope broadcasts to x from one side only, so its missing axes are x's first.
     const Operand& x = call.operand(0);
     Operand slope = call.operand(1);
+    if (call.opset() < 7 && slope.rank() == 1 && slope.sample_shape().front() != 1) {
+        // One slope a channel, which is axis 1.
+        Shape shape = slope.sample_shape();
+        shape.insert(shape.end(), static_cast<std::size_t>(std::max<std::int64_t>(0, x.rank() - 2)),
+                     1);
+        slope = call.reshaped(slope, std::move(shape), slope.batch_axis);
+    }
     if (slope.is_constant) {
         slope.constant = call.without_batch(slope.constant, x);
     }
@@ -86,9 +101,19 @@ void clip(Call& call) {
     const double infinity = std::numeric_limits<double>::infinity();
     double low = call.real("min", -infinity);
     double high = call.real("max", infinity);
-    low = call.has(1) ? call.scalar(1, "lower bound") : low;
-    high = call.has(2) ? call.scalar(2, "upper bound") : high;
-    call.set(clipped(call, call.operand(0), low, high));
+    Operand x = call.operand(0);
+    if (call.has(1) && !call.operand(1).is_constant) {
+        x = call.maximum(x, call.operand(1));
+    } else if (call.has(1)) {
+        low = call.scalar(1, "lower bound");
+    }
+    if (call.has(2) && !call.operand(2).is_constant) {
+        x = call.minimum(clipped(call, x, low, infinity), call.operand(2));
+        low = -infinity;
+    } else if (call.has(2)) {
+        high = call.scalar(2, "upper bound");
+    }
+    call.set(clipped(call, x, low, high));
 }
 
 void hard_sigmoid(Call& call) {
@@ -110,7 +135,7 @@ const RuleRow rows[] = {
     {"Add", &binary<&add_operator>},
     {"Sub", &binary<&subtract_operator>},
     {"Mul", &binary<&multiply_operator>},
-    {"Div", &binary<&divide_operator>},
+    {"Div", &divide},
     {"Max", &variadic<&maximum_operator>},
     {"Min", &variadic<&minimum_operator>},
     {"Sum", &variadic<&add_operator>},
@@ -156,8 +181,12 @@ const RuleRow rows[] = {
     {"Celu", [](Call& c) { with_number(c, "celu", c.real("alpha", 1)); }},
     {"Selu",
      [](Call& c) {
-         const double alpha = c.real("alpha", static_cast<double>(1.67326319217681884765625F));
-         const double gamma = c.real("gamma", static_cast<double>(1.05070102214813232421875F));
+         // The first version has shorter defaults.
+         const bool first = c.opset() < 6;
+         const double alpha =
+             c.real("alpha", static_cast<double>(first ? 1.6732F : 1.67326319217681884765625F));
+         const double gamma =
+             c.real("gamma", static_cast<double>(first ? 1.0507F : 1.05070102214813232421875F));
          c.set(c.function("selu", c.operand(0), {Call::number(alpha), Call::number(gamma)}));
      }},
     {"ThresholdedRelu", [](Call& c) { with_number(c, "thresholded_relu", c.real("alpha", 1)); }},

@@ -118,7 +118,7 @@ constexpr auto infinity_has_meaning = std::to_array<std::string_view>(
 /// Operators that pass their input's elements on as they are.
 constexpr auto only_moves = std::to_array<std::string_view>(
     {"Cast", "Concat", "Constant", "ConstantOfShape", "Expand", "Flatten", "Gather", "Identity",
-     "Reshape", "Slice", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze"});
+     "Reshape", "Slice", "Split", "Squeeze", "Tile", "Transpose", "Trilu", "Unsqueeze"});
 
 bool is_among(std::span<const std::string_view> list, const OnnxNode& node) {
     return node.domain.empty() && std::find(list.begin(), list.end(), node.op_type) != list.end();

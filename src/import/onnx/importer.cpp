@@ -19,12 +19,33 @@ void Importer::define(const std::string& name, Operand operand) {
     values_[name] = std::move(operand);
 }
 
+namespace {
+
+/// Elements that are real numbers: an unknown type is taken for one.
+bool is_number(ElementType type) {
+    return type == ElementType::undefined || type == ElementType::boolean || is_integer(type) ||
+           is_float(type);
+}
+
+}  // namespace
+
+ElementType Importer::type(const std::string& name) const {
+    const auto at = types_.find(name);
+    return at == types_.end() ? ElementType::undefined : at->second;
+}
+
 void Importer::add_inputs(Diagnostics& diagnostics) {
     for (const OnnxValueInfo& input : model_.graph.inputs) {
         const Location where{model_.file, input.name, "input", ""};
         if (!input.dims) {
             diagnostics.add(Code::operator_inputs, where, "the input has no declared shape",
                             "Export the model with shapes.");
+            continue;
+        }
+        if (!is_number(input.element)) {
+            diagnostics.add(Code::operator_inputs, where,
+                            fmt::format("its elements are of type {}", to_string(input.element)),
+                            "Give the model numbers: float32 is the usual type.");
             continue;
         }
         network::InputDeclaration declaration{input.name, {}};
@@ -55,6 +76,7 @@ void Importer::add_inputs(Diagnostics& diagnostics) {
         }
         operand.value = out_.network.add_input(input.name, {operand.shape, std::nullopt}, where);
         out_.inputs.push_back(std::move(declaration));
+        set_type(input.name, input.element);
         define(input.name, std::move(operand));
     }
 }
@@ -79,6 +101,14 @@ void Importer::convert(const OnnxNode& node, Diagnostics& diagnostics) {
         return;  // the error before it is on the list
     }
     Call call(*this, node);
+    // Most results are of the type of what they are made of; rules say where they are not.
+    ElementType type = ElementType::undefined;
+    for (std::size_t i = 0; i < node.inputs.size() && type == ElementType::undefined; ++i) {
+        type = call.type(i);
+    }
+    for (std::size_t i = 0; i < node.outputs.size(); ++i) {
+        call.set_type(type, i);
+    }
     try {
         rule(call);
         for (const std::string& name : call.unused_attributes()) {
@@ -99,6 +129,7 @@ network::ImportedModel Importer::run() {
         operand.is_constant = true;
         operand.constant = tensor.tensor;
         operand.is_integer = is_integer(tensor.element);
+        set_type(name, tensor.element);
         define(name, std::move(operand));
     }
     add_inputs(diagnostics);

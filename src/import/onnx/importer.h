@@ -52,6 +52,14 @@ class Call : public layers::Builder {
     /// Marks an attribute that changes nothing here.
     void ignore(const std::string& name);
 
+    /// The element type of an input, as far as it is known.
+    ElementType type(std::size_t i) const;
+    /// The element type of an output where it is not that of the first input.
+    void set_type(ElementType type, std::size_t output = 0);
+    /// An operand without axis `batch_axis` of the file's shape, which all samples share: of a
+    /// constant it must be declared to be a batch, of equal rows; else BatchMixed.
+    Operand per_sample(const Operand& x, int batch_axis);
+
     void set(Operand y, std::size_t output = 0);
     Importer& importer() { return importer_; }
 
@@ -82,6 +90,8 @@ class Importer {
     const Operand& find(const std::string& name) const { return values_.at(name); }
     bool known(const std::string& name) const { return values_.contains(name); }
     void define(const std::string& name, Operand operand);
+    ElementType type(const std::string& name) const;
+    void set_type(const std::string& name, ElementType type) { types_[name] = type; }
     Network& network() { return out_.network; }
     /// The extent that the file declares for the batch axis; nothing if free.
     std::optional<std::int64_t> declared_batch() const { return declared_batch_; }
@@ -95,6 +105,7 @@ class Importer {
     std::optional<std::int64_t> declared_batch_;
     network::ImportedModel out_;
     std::map<std::string, Operand> values_;
+    std::map<std::string, ElementType> types_;
 };
 
 }  // namespace gatewright::onnx

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "import/layers/normalisation.h"
+#include "import/layers/pooling.h"
 #include "import/onnx/rules.h"
 #include "operators/layers.h"
 #include "operators/map.h"
@@ -257,6 +259,13 @@ void conv_transpose(Call& call) {
         input));
 }
 
+/// The p of a norm: an integer, in the first versions a float.
+double norm_of(Call& call) {
+    const OnnxAttribute* given = call.any("p");
+    const auto* real = given == nullptr ? nullptr : std::get_if<double>(given);
+    return real != nullptr ? *real : static_cast<double>(call.integer("p", 2));
+}
+
 void pool(Call& call, const char* kind, Channels channels) {
     const Operand& input = call.operand(0);
     const Operand x = channels_first(call, input, channels);
@@ -281,6 +290,12 @@ void pool(Call& call, const char* kind, Channels channels) {
             }
         }
     }
+    if (std::string(kind) == "norm") {
+        fields.uncounted.clear();  // sums count nothing
+        const Operand y = layers::lp_pool(call, x, norm_of(call), fields);
+        set_result(call, y, input, channels);
+        return;
+    }
     if (std::string(kind) == "average") {
         fields.count_padding = call.integer("count_include_pad", 0) != 0;
     } else {
@@ -304,6 +319,14 @@ void global_pool(Call& call, const char* kind) {
         call.emit(reduce_operator, Attributes::of(fields), {x}, x.batch_axis).front(), input));
 }
 
+void global_lp_pool(Call& call) {
+    const Operand& input = call.operand(0);
+    const Operand x = call.samples(input);
+    Shape axes(std::max<std::size_t>(x.sample_shape().size(), 1) - 1);
+    std::iota(axes.begin(), axes.end(), std::int64_t{1});
+    call.set(call.restore(layers::lp_norm(call, x, norm_of(call), axes, true), input));
+}
+
 void batch_norm(Call& call) {
     call.ignore("momentum");  // concerns training only
     if (call.integer("training_mode", 0) != 0) {
@@ -313,8 +336,10 @@ void batch_norm(Call& call) {
     if (call.integer("spatial", 1) == 0) {
         call.refuse("it normalises each position by itself", "Export it per channel.", "spatial");
     }
-    call.ignore("is_test");
-    call.ignore("consumed_inputs");
+    if (call.opset() < 7 && call.integer("is_test", 0) == 0) {
+        call.refuse("it is exported in training mode", "Export the model in evaluation mode.",
+                    "is_test");
+    }
     BatchNormFields fields;
     fields.epsilon = call.real("epsilon", static_cast<double>(1e-5F));
     const Operand& input = call.operand(0);
@@ -354,8 +379,15 @@ void softmax(Call& call, bool logarithm) {
     call.set(call.reshaped(y, shape, x.batch_axis));
 }
 
-void reduce(Call& call, const char* kind) {
-    const Operand& x = call.operand(0);
+/// A reduction, and the functions before and behind it.
+struct Reduction {
+    const char* kind;
+    const char* before = nullptr;
+    const char* behind = nullptr;
+};
+
+void reduce(Call& call, const Reduction& reduction) {
+    Operand x = call.operand(0);
     std::vector<std::int64_t> axes;
     if (const auto attribute = call.integer_list("axes")) {
         axes = *attribute;
@@ -364,15 +396,23 @@ void reduce(Call& call, const char* kind) {
     }
     const bool keep = call.integer("keepdims", 1) != 0;
     const bool nothing = call.integer("noop_with_empty_axes", 0) != 0;
+    const std::string kind = reduction.kind;
     if (axes.empty()) {
         if (nothing) {
+            if (reduction.before != nullptr || reduction.behind != nullptr ||
+                kind == "log_sum_exp") {
+                call.refuse("it has no axes", {}, "noop_with_empty_axes");
+            }
             call.set(x);
             return;
         }
         axes.resize(static_cast<std::size_t>(x.rank()));
         std::iota(axes.begin(), axes.end(), std::int64_t{0});
     }
-    ReduceFields fields{kind, {}, keep};
+    if (kind == "mean" && is_integer(call.type(0)) && !x.is_constant) {
+        call.refuse("it takes the mean of integers", "Cast them to float32 before.");
+    }
+    ReduceFields fields{kind == "log_sum_exp" ? "sum" : kind, {}, keep};
     std::int64_t before_batch = 0;
     for (const std::int64_t axis : axes) {
         fields.axes.push_back(call.axis(x, axis));
@@ -381,7 +421,24 @@ void reduce(Call& call, const char* kind) {
     std::sort(fields.axes.begin(), fields.axes.end());
     const int batch_axis =
         x.batch_axis < 0 || keep ? x.batch_axis : x.batch_axis - static_cast<int>(before_batch);
-    call.set(call.emit(reduce_operator, Attributes::of(fields), {x}, batch_axis).front());
+    Operand largest;
+    if (kind == "log_sum_exp") {
+        // Shifted by the largest element, so that no exponential is infinite.
+        largest = call.emit(reduce_operator, Attributes::of(ReduceFields{"max", fields.axes, true}),
+                            {x}, x.batch_axis)
+                      .front();
+        x = call.function("exp", call.subtract(x, largest));
+    } else if (reduction.before != nullptr) {
+        x = call.function(reduction.before, x);
+    }
+    Operand y = call.emit(reduce_operator, Attributes::of(fields), {x}, batch_axis).front();
+    if (kind == "log_sum_exp") {
+        y = call.add(call.function("log", y),
+                     call.reshaped(largest, y.sample_shape(), y.batch_axis));
+    } else if (reduction.behind != nullptr) {
+        y = call.function(reduction.behind, y);
+    }
+    call.set(y);
 }
 
 void argmax(Call& call, bool smallest) {
@@ -395,6 +452,7 @@ void argmax(Call& call, bool smallest) {
                                ? x.batch_axis
                                : x.batch_axis - 1;
     call.set(call.emit(argmax_operator, Attributes::of(fields), {x}, batch_axis).front());
+    call.set_type(ElementType::int64);
 }
 
 void top_k(Call& call) {
@@ -407,6 +465,7 @@ void top_k(Call& call) {
     const auto results = call.emit(top_k_operator, Attributes::of(fields), {x}, x.batch_axis);
     call.set(results[0], 0);
     call.set(results[1], 1);
+    call.set_type(ElementType::int64, 1);
 }
 
 const RuleRow rows[] = {
@@ -416,15 +475,23 @@ const RuleRow rows[] = {
     {"ConvTranspose", &conv_transpose},
     {"MaxPool", [](Call& c) { pool(c, "max", Channels::first); }},
     {"AveragePool", [](Call& c) { pool(c, "average", Channels::first); }},
+    {"LpPool", [](Call& c) { pool(c, "norm", Channels::first); }},
+    {"GlobalLpPool", &global_lp_pool},
     {"GlobalAveragePool", [](Call& c) { global_pool(c, "mean"); }},
     {"GlobalMaxPool", [](Call& c) { global_pool(c, "max"); }},
     {"BatchNormalization", &batch_norm},
     {"Softmax", [](Call& c) { softmax(c, false); }},
     {"LogSoftmax", [](Call& c) { softmax(c, true); }},
-    {"ReduceSum", [](Call& c) { reduce(c, "sum"); }},
-    {"ReduceMean", [](Call& c) { reduce(c, "mean"); }},
-    {"ReduceMax", [](Call& c) { reduce(c, "max"); }},
-    {"ReduceMin", [](Call& c) { reduce(c, "min"); }},
+    {"ReduceSum", [](Call& c) { reduce(c, {"sum"}); }},
+    {"ReduceMean", [](Call& c) { reduce(c, {"mean"}); }},
+    {"ReduceMax", [](Call& c) { reduce(c, {"max"}); }},
+    {"ReduceMin", [](Call& c) { reduce(c, {"min"}); }},
+    {"ReduceProd", [](Call& c) { reduce(c, {"prod"}); }},
+    {"ReduceL1", [](Call& c) { reduce(c, {"sum", "absolute"}); }},
+    {"ReduceL2", [](Call& c) { reduce(c, {"sum", "square", "sqrt"}); }},
+    {"ReduceLogSum", [](Call& c) { reduce(c, {"sum", nullptr, "log"}); }},
+    {"ReduceLogSumExp", [](Call& c) { reduce(c, {"log_sum_exp"}); }},
+    {"ReduceSumSquare", [](Call& c) { reduce(c, {"sum", "square"}); }},
     {"ArgMax", [](Call& c) { argmax(c, false); }},
     {"ArgMin", [](Call& c) { argmax(c, true); }},
     {"TopK", &top_k},

@@ -377,6 +377,7 @@ void quantize_linear(Call& call) {
     shift.constant = zero_point;
     y = call.elementwise(divide_operator, Attributes(), {y, divisor}, true);
     call.set(call.elementwise(add_operator, Attributes(), {y, shift}, true));
+    call.set_type(type);
 }
 
 void dequantize_linear(Call& call) {
@@ -396,6 +397,7 @@ void dequantize_linear(Call& call) {
         y = call.elementwise(subtract_operator, Attributes(), {y, zero_point}, true);
     }
     call.set(call.elementwise(multiply_operator, Attributes(), {y, scale}, true));
+    call.set_type(ElementType::float32);
 }
 
 const RuleRow standard[] = {

@@ -4,155 +4,183 @@
 #include <cmath>
 #include <numeric>
 
+#include "import/layers/resize.h"
 #include "import/onnx/rules.h"
-#include "operators/move.h"
-#include "types/rational.h"
 
 namespace gatewright::onnx {
 
 namespace {
 
-using namespace gatewright::operators;
+using layers::Coordinates;
+using layers::Interpolation;
+using layers::NearestRounding;
+using layers::ResizedAxis;
+using layers::Resizing;
 
-/// How Resize finds the element of x for one of y: its attributes of the same names.
-struct Nearest {
-    std::string coordinates;
-    std::string rounding;
+template <class T>
+T chosen(Call& call, const std::string& word,
+         std::initializer_list<std::pair<const char*, T>> words, const char* attribute) {
+    for (const auto& [name, value] : words) {
+        if (word == name) {
+            return value;
+        }
+    }
+    call.refuse(fmt::format("{} is not supported", word), {}, attribute);
+}
+
+/// What Resize and Upsample ask of the axes of the file's shape.
+struct Request {
+    std::vector<std::int64_t> axes;
+    std::vector<double> scales;
+    std::vector<std::int64_t> sizes;  ///< if there are no scales
+    std::string policy = "stretch";   ///< of sizes
+    std::vector<double> region;       ///< all begins, then all ends; or nothing
 };
 
-/// The position of x, of `extent`, that position i of y, `scale` times as long, copies.
-std::int64_t source_of(std::int64_t i, std::int64_t extent, std::int64_t scale,
-                       const Nearest& nearest) {
-    const Rational half = ratio(1, 2);
-    Rational at = ratio(i, scale);
-    if (nearest.coordinates == "align_corners") {
-        at =
-            extent * scale == 1 ? Rational(0) : Rational(i * ratio(extent - 1, extent * scale - 1));
-    } else if (nearest.coordinates != "asymmetric") {
-        at = extent * scale == 1 && nearest.coordinates == "pytorch_half_pixel"
-                 ? Rational(0)
-                 : Rational((i + half) / scale - half);
+/// The axes of a sample, with their new extents and the scales as the runtimes compute them.
+std::vector<ResizedAxis> resized_axes(Call& call, const Operand& x, const Request& request,
+                                      bool crops) {
+    const std::size_t count = request.axes.size();
+    const std::size_t given = request.scales.empty() ? request.sizes.size() : request.scales.size();
+    if (given != count || (!request.region.empty() && request.region.size() != 2 * count)) {
+        call.refuse(fmt::format("it has {} numbers for {} axes", given, count));
     }
-    BigInt index = 0;
-    if (nearest.rounding == "floor") {
-        index = floor(at);
-    } else if (nearest.rounding == "ceil") {
-        index = ceil(at);
-    } else if (nearest.rounding == "round_prefer_ceil") {
-        index = floor(Rational(at + half));
-    } else {
-        index = ceil(Rational(at - half));
+    std::vector<ResizedAxis> out;
+    std::vector<std::int64_t> extents;
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::int64_t at = call.normalised(request.axes[i], x.rank());
+        const bool cut = crops && !request.region.empty() &&
+                         (request.region[i] != 0 || request.region[count + i] != 1);
+        if (at == x.batch_axis) {
+            const bool kept = request.scales.empty()
+                                  ? request.sizes[i] == static_cast<std::int64_t>(batch_extent) ||
+                                        call.importer().declared_batch() == request.sizes[i]
+                                  : request.scales[i] == 1;
+            if (!kept || cut) {
+                throw BatchMixed();
+            }
+            continue;
+        }
+        ResizedAxis axis;
+        axis.axis = call.axis(x, request.axes[i]);
+        const std::int64_t extent = x.sample_shape()[static_cast<std::size_t>(axis.axis)];
+        if (request.scales.empty()) {
+            axis.out = request.sizes[i];
+            axis.scale =
+                static_cast<double>(static_cast<float>(axis.out) / static_cast<float>(extent));
+        } else {
+            const auto scale = static_cast<float>(request.scales[i]);
+            const float length = std::floor(scale * static_cast<float>(extent));
+            if (!(length >= 1 && length < 1e7F)) {
+                call.refuse(fmt::format("an axis of {} positions becomes {} times as long", extent,
+                                        request.scales[i]));
+            }
+            axis.out = static_cast<std::int64_t>(length);
+            axis.scale = request.scales[i];
+        }
+        if (crops && !request.region.empty()) {
+            axis.begin = request.region[i];
+            axis.end = request.region[count + i];
+        }
+        if (axis.out != extent || *axis.scale != 1 || cut || request.policy != "stretch") {
+            out.push_back(axis);
+            extents.push_back(extent);
+        }
     }
-    return std::clamp<std::int64_t>(index.convert_to<std::int64_t>(), 0, extent - 1);
+    if (request.policy != "stretch" && !out.empty()) {
+        // One scale for all axes: the smallest or the largest.
+        double scale = *out.front().scale;
+        for (const ResizedAxis& axis : out) {
+            scale = request.policy == "not_larger" ? std::min(scale, *axis.scale)
+                                                   : std::max(scale, *axis.scale);
+        }
+        for (std::size_t i = 0; i < out.size(); ++i) {
+            out[i].scale = scale;
+            out[i].out = static_cast<std::int64_t>(
+                std::floor(scale * static_cast<double>(extents[i]) + 0.5));
+        }
+    }
+    return out;
 }
 
-/// The whole factor of each axis of the file's shape, from `scales` or, at position 3, `sizes`.
-std::vector<std::int64_t> factors_of(Call& call, const Operand& x, std::span<const double> scales,
-                                     const std::vector<std::int64_t>& axes) {
-    std::vector<std::int64_t> factors(static_cast<std::size_t>(x.rank()), 1);
-    const std::size_t given =
-        scales.empty() ? call.constant(3, "sizes").values.size() : scales.size();
-    if (given != axes.size()) {
-        call.refuse(fmt::format("it has {} numbers for {} axes", given, axes.size()));
-    }
-    Shape shape = x.sample_shape();
-    if (x.batch_axis >= 0) {
-        shape.insert(shape.begin() + x.batch_axis, 0);
-    }
-    for (std::size_t i = 0; i < axes.size(); ++i) {
-        const std::int64_t axis = call.normalised(axes[i], x.rank());
-        const bool batch = axis == x.batch_axis;
-        double factor = 1;
-        if (!scales.empty()) {
-            factor = scales[i];
-        } else if (!batch) {
-            factor = call.constant(3, "sizes").values[i] /
-                     static_cast<double>(shape[static_cast<std::size_t>(axis)]);
-        }
-        if (!(factor >= 1 && factor <= 1e6) || factor != std::floor(factor)) {
-            call.refuse(fmt::format("axis {} becomes {} times as long", axis, factor),
-                        "Resize by whole factors of at least 1.");
-        }
-        if (batch && factor != 1) {
-            throw BatchMixed();
-        }
-        factors[static_cast<std::size_t>(axis)] = static_cast<std::int64_t>(factor);
-    }
-    return factors;
+std::vector<std::int64_t> all_axes(const Operand& x) {
+    std::vector<std::int64_t> axes(static_cast<std::size_t>(x.rank()));
+    std::iota(axes.begin(), axes.end(), std::int64_t{0});
+    return axes;
 }
 
-void resize(Call& call, const Nearest& nearest, std::span<const double> scales,
-            std::vector<std::int64_t> axes) {
+Interpolation interpolation_of(Call& call) {
+    return chosen<Interpolation>(call, call.text("mode", "nearest"),
+                                 {{"nearest", Interpolation::nearest},
+                                  {"linear", Interpolation::linear},
+                                  {"bilinear", Interpolation::linear},
+                                  {"cubic", Interpolation::cubic}},
+                                 "mode");
+}
+
+/// Upsample, and Resize before opset 11.
+void resize_by_scales(Call& call, std::vector<double> scales) {
     const Operand& x = call.operand(0);
-    const std::string mode = call.text("mode", "nearest");
-    if (mode != "nearest") {
-        call.refuse(fmt::format("mode {} is not supported", mode),
-                    "Resize by the nearest element (mode nearest).", "mode");
-    }
-    if (axes.empty()) {
-        axes.resize(static_cast<std::size_t>(x.rank()));
-        std::iota(axes.begin(), axes.end(), std::int64_t{0});
-    }
-    std::vector<std::int64_t> factors = factors_of(call, x, scales, axes);
-    if (x.batch_axis >= 0) {
-        factors.erase(factors.begin() + x.batch_axis);
-    }
-    const Shape& from = x.sample_shape();
-    Shape shape = from;
-    for (std::size_t i = 0; i < shape.size(); ++i) {
-        shape[i] *= factors[i];
-    }
-    const auto count = checked_element_count(shape);
-    if (!count) {
-        call.refuse("its result has too many elements");
-    }
-    const auto from_strides = strides_of(from);
-    const auto strides = strides_of(shape);
-    IndexFields fields{shape, {{*count}, {}}};
-    for (std::int64_t e = 0; e < *count; ++e) {
-        std::int64_t element = 0;
-        for (std::size_t i = 0; i < shape.size(); ++i) {
-            element += source_of((e / strides[i]) % shape[i], from[i], factors[i], nearest) *
-                       from_strides[i];
-        }
-        fields.index.values.push_back(element);
-    }
-    call.set(
-        call.emit(index_operator, Attributes::of(std::move(fields)), {x}, x.batch_axis).front());
+    Resizing resizing;
+    resizing.interpolation = interpolation_of(call);
+    resizing.coordinates = Coordinates::asymmetric;
+    resizing.rounding = NearestRounding::floor;
+    Request request;
+    request.axes = all_axes(x);
+    request.scales = std::move(scales);
+    call.set(layers::resized(call, x, resizing, resized_axes(call, x, request, false)));
 }
 
 void resize(Call& call) {
     if (call.opset() < 11) {
-        resize(call, {"asymmetric", "floor"}, call.constant(1, "scales").values, {});
+        resize_by_scales(call, call.constant(1, "scales").values);
         return;
     }
-    const Nearest nearest{call.text("coordinate_transformation_mode", "half_pixel"),
-                          call.text("nearest_mode", "round_prefer_floor")};
-    const auto known = [&](const std::string& word, std::initializer_list<const char*> words,
-                           const char* attribute) {
-        if (std::find(words.begin(), words.end(), word) == words.end()) {
-            call.refuse(fmt::format("{} is not supported", word), {}, attribute);
-        }
-    };
-    known(nearest.coordinates, {"half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners"},
-          "coordinate_transformation_mode");
-    known(nearest.rounding, {"floor", "ceil", "round_prefer_floor", "round_prefer_ceil"},
-          "nearest_mode");
-    // Of other modes, or without effect on whole factors.
-    for (const char* name : {"cubic_coeff_a", "exclude_outside", "extrapolation_value", "antialias",
-                             "keep_aspect_ratio_policy"}) {
-        call.ignore(name);
-    }
-    const bool scaled = call.has(2) && !call.constant(2, "scales").values.empty();
-    const std::string policy = call.text("keep_aspect_ratio_policy", "stretch");
-    if (!scaled && policy != "stretch") {
-        call.refuse(fmt::format("{} is not supported", policy), "Give its scales.",
+    const Operand& x = call.operand(0);
+    Resizing resizing;
+    resizing.interpolation = interpolation_of(call);
+    const bool nearest = resizing.interpolation == Interpolation::nearest;
+    resizing.coordinates =
+        chosen<Coordinates>(call, call.text("coordinate_transformation_mode", "half_pixel"),
+                            {{"half_pixel", Coordinates::half_pixel},
+                             {"half_pixel_symmetric", Coordinates::half_pixel_symmetric},
+                             {"pytorch_half_pixel", Coordinates::pytorch_half_pixel},
+                             {"align_corners", Coordinates::align_corners},
+                             {"asymmetric", Coordinates::asymmetric},
+                             {"tf_half_pixel_for_nn", Coordinates::tf_half_pixel},
+                             {"tf_crop_and_resize", Coordinates::crop}},
+                            "coordinate_transformation_mode");
+    resizing.rounding =
+        chosen<NearestRounding>(call, call.text("nearest_mode", "round_prefer_floor"),
+                                {{"round_prefer_floor", NearestRounding::prefer_floor},
+                                 {"round_prefer_ceil", NearestRounding::prefer_ceil},
+                                 {"floor", NearestRounding::floor},
+                                 {"ceil", NearestRounding::ceil}},
+                                "nearest_mode");
+    resizing.cubic = call.real("cubic_coeff_a", -0.75);
+    resizing.exclude_outside = call.integer("exclude_outside", 0) != 0;
+    resizing.extrapolation = call.real("extrapolation_value", 0);
+    resizing.antialias = !nearest && call.integer("antialias", 0) != 0;
+    call.ignore("antialias");  // nearest elements are not averaged
+    const bool crops = resizing.coordinates == Coordinates::crop;
+    Request request;
+    request.axes = call.integer_list("axes").value_or(all_axes(x));
+    request.policy = call.text("keep_aspect_ratio_policy", "stretch");
+    if (request.policy != "stretch" && request.policy != "not_larger" &&
+        request.policy != "not_smaller") {
+        call.refuse(fmt::format("{} is not supported", request.policy), {},
                     "keep_aspect_ratio_policy");
     }
-    resize(call, nearest,
-           scaled ? std::span<const double>(call.constant(2, "scales").values)
-                  : std::span<const double>(),
-           call.integer_list("axes").value_or(std::vector<std::int64_t>{}));
+    if (call.has(2) && !call.constant(2, "scales").values.empty()) {
+        request.scales = call.constant(2, "scales").values;
+        request.policy = "stretch";  // scales say all
+    } else {
+        request.sizes = call.integers(3, "sizes");
+    }
+    if (crops) {
+        request.region = call.constant(1, "region").values;
+    }
+    call.set(layers::resized(call, x, resizing, resized_axes(call, x, request, crops)));
 }
 
 void upsample(Call& call) {
@@ -166,7 +194,7 @@ void upsample(Call& call) {
     } else {
         scales = call.constant(1, "scales").values;
     }
-    resize(call, {"asymmetric", "floor"}, scales, {});
+    resize_by_scales(call, scales);
 }
 
 /// Blocks of `size` by `size` positions in place of channels, or the other way round.

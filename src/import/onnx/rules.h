@@ -18,6 +18,10 @@ std::span<const RuleRow> shape_rules();
 std::span<const RuleRow> layer_rules();
 std::span<const RuleRow> resize_rules();
 std::span<const RuleRow> recurrent_rules();
+std::span<const RuleRow> position_rules();
+std::span<const RuleRow> logic_rules();
+std::span<const RuleRow> normalisation_rules();
+std::span<const RuleRow> attention_rules();
 std::span<const RuleRow> quantiser_rules();      ///< of the standard domain
 std::span<const RuleRow> channels_last_rules();  ///< of QONNX' domain for such layers
 std::span<const RuleRow> qonnx_rules();          ///< of QONNX' domains

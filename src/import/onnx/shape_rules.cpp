@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "import/layers/sample.h"
 #include "import/onnx/rules.h"
 #include "operators/move.h"
 
@@ -34,7 +35,10 @@ void identity(Call& call) {
 void dropout(Call& call) {
     call.ignore("ratio");  // inference keeps every element
     call.ignore("seed");
-    call.ignore("is_test");
+    if (call.opset() < 7 && call.integer("is_test", 0) == 0) {
+        call.refuse("it is exported in training mode", "Export the model in evaluation mode.",
+                    "is_test");
+    }
     if (call.has(2) && call.scalar(2, "training mode") != 0) {
         call.refuse("it is exported in training mode", "Export the model in evaluation mode.");
     }
@@ -43,6 +47,7 @@ void dropout(Call& call) {
     mask.is_constant = true;
     mask.constant = Tensor::filled(call.operand(0).sample_shape(), 1);
     call.set(mask, 1);
+    call.set_type(ElementType::boolean, 1);
 }
 
 void constant(Call& call) {
@@ -69,37 +74,14 @@ void constant(Call& call) {
             call.refuse(fmt::format("it is {}", kind_of(value)), {}, name);
         }
         call.set(out);
+        const auto* tensor = std::get_if<OnnxTensor>(&value);
+        call.set_type(tensor != nullptr ? tensor->element
+                      : out.is_integer  ? ElementType::int64
+                                        : ElementType::float32);
         return;
     }
     call.refuse("it is a constant of a kind that is not supported",
                 "Store it as an ordinary tensor or as numbers.");
-}
-
-void cast(Call& call) {
-    const auto to = static_cast<ElementType>(call.integer("to", 1));
-    call.ignore("saturate");  // concerns 8-bit floats, which are refused here
-    call.ignore("round_mode");
-    Operand x = call.operand(0);
-    const bool to_float = to == ElementType::float32 || to == ElementType::float64;
-    if (x.is_constant) {
-        if (to == ElementType::boolean) {
-            for (double& v : x.constant.values) {
-                v = v != 0 ? 1 : 0;
-            }
-        } else if (is_integer(to)) {
-            for (double& v : x.constant.values) {
-                v = std::trunc(v);
-            }
-        } else if (!to_float) {
-            call.refuse(fmt::format("it casts to {}", to_string(to)), "Keep the model in float32.",
-                        "to");
-        }
-        x.is_integer = is_integer(to);
-    } else if (!to_float) {
-        call.refuse(fmt::format("it casts a computed tensor to {}", to_string(to)),
-                    "Keep the model in float32 and quantise with Quant or QuantizeLinear.", "to");
-    }
-    call.set(x);
 }
 
 void shape(Call& call) {
@@ -120,6 +102,7 @@ void shape(Call& call) {
     call.set(index_vector(start < end
                               ? std::vector<double>(extents.begin() + start, extents.begin() + end)
                               : std::vector<double>{}));
+    call.set_type(ElementType::int64);
 }
 
 void size(Call& call) {
@@ -130,6 +113,7 @@ void size(Call& call) {
     Operand out = Call::number(static_cast<double>(element_count(x.sample_shape())));
     out.is_integer = true;
     call.set(out);
+    call.set_type(ElementType::int64);
 }
 
 void constant_of_shape(Call& call) {
@@ -141,20 +125,21 @@ void constant_of_shape(Call& call) {
         call.refuse(fmt::format("a constant of shape {} is too large", to_string(extents)));
     }
     double value = 0;
-    bool integer = false;
+    ElementType type = ElementType::float32;
     if (const OnnxAttribute* attribute = call.any("value")) {
         const auto* tensor = std::get_if<OnnxTensor>(attribute);
         if (tensor == nullptr || tensor->tensor.values.size() != 1) {
             call.refuse("it is not one number", {}, "value");
         }
         value = tensor->tensor.values.front();
-        integer = is_integer(tensor->element);
+        type = tensor->element;
     }
     Operand out;
     out.is_constant = true;
-    out.is_integer = integer;
+    out.is_integer = is_integer(type);
     out.constant = Tensor::filled(extents, value);
     call.set(out);
+    call.set_type(type);
 }
 
 void reshape(Call& call) {
@@ -470,38 +455,6 @@ void split(Call& call) {
     }
 }
 
-void gather(Call& call) {
-    const Operand& x = call.operand(0);
-    const std::int64_t axis = call.axis(x, call.integer("axis", 0));
-    const std::vector<std::int64_t> indices = call.integers(1, "indices");
-    const Shape& index_shape = call.constant(1, "indices").shape;
-    const Shape& from = x.sample_shape();
-    const auto a = static_cast<std::size_t>(axis);
-    IndexFields fields;
-    fields.shape.assign(from.begin(), from.begin() + axis);
-    fields.shape.insert(fields.shape.end(), index_shape.begin(), index_shape.end());
-    fields.shape.insert(fields.shape.end(), from.begin() + axis + 1, from.end());
-    const std::int64_t inner = strides_of(from)[a];
-    const std::int64_t outer = from[a] == 0 ? 0 : element_count(from) / (inner * from[a]);
-    for (std::int64_t o = 0; o < outer; ++o) {
-        for (std::int64_t i : indices) {
-            i = i < 0 ? i + from[a] : i;
-            if (i < 0 || i >= from[a]) {
-                call.refuse(
-                    fmt::format("index {} lies outside axis {} of extent {}", i, axis, from[a]));
-            }
-            for (std::int64_t k = 0; k < inner; ++k) {
-                fields.index.values.push_back((o * from[a] + i) * inner + k);
-            }
-        }
-    }
-    fields.index.shape = {static_cast<std::int64_t>(fields.index.values.size())};
-    const int rank_change = static_cast<int>(index_shape.size()) - 1;
-    const int batch_axis =
-        x.batch_axis < 0 || x.batch_axis <= axis ? x.batch_axis : x.batch_axis + rank_change;
-    call.set(call.emit(index_operator, Attributes::of(fields), {x}, batch_axis).front());
-}
-
 void expand(Call& call) {
     const Operand& x = call.operand(0);
     Shape target = call.integers(1, "shape");
@@ -531,9 +484,47 @@ void expand(Call& call) {
                  .front());
 }
 
+/// The number `value` stands where padding came; zero elsewhere.
+Tensor padding_of(const Shape& shape, const PadFields& fields, double value) {
+    Tensor out = Tensor::filled(shape, 0);
+    const auto strides = strides_of(shape);
+    for (std::size_t e = 0; e < out.values.size(); ++e) {
+        for (std::size_t i = 0; i < shape.size(); ++i) {
+            const std::int64_t at = static_cast<std::int64_t>(e) / strides[i] % shape[i];
+            if (at < fields.before[i] || at >= shape[i] - fields.after[i]) {
+                out.values[e] = value;
+            }
+        }
+    }
+    return out;
+}
+
+/// Padding with what comes round from the other end.
+Operand wrapped_round(Call& call, Operand x, const PadFields& fields) {
+    for (std::size_t i = 0; i < fields.before.size(); ++i) {
+        const std::int64_t extent = x.sample_shape()[i];
+        const std::int64_t before = fields.before[i];
+        const std::int64_t after = fields.after[i];
+        const auto axis = static_cast<std::int64_t>(i);
+        if (before > extent || after > extent) {
+            call.refuse("it pads with more than the axis holds", {}, "pads");
+        }
+        std::vector<Operand> parts;
+        if (before > 0) {
+            parts.push_back(call.sliced(x, axis, extent - before, before));
+        }
+        parts.push_back(x);
+        if (after > 0) {
+            parts.push_back(call.sliced(x, axis, 0, after));
+        }
+        x = parts.size() == 1 ? x : call.concatenated(parts, axis);
+    }
+    return x;
+}
+
 void pad(Call& call) {
-    const Operand& x = call.operand(0);
-    std::string mode = call.text("mode", "constant");
+    Operand x = call.operand(0);
+    const std::string mode = call.text("mode", "constant");
     std::vector<std::int64_t> pads;
     double value = call.real("value", 0);
     if (const auto attribute = call.integer_list("pads")) {
@@ -542,12 +533,9 @@ void pad(Call& call) {
         pads = call.integers(1, "pads");
         value = call.has(2) ? call.scalar(2, "value") : 0;
     }
-    if (mode != "constant" && mode != "edge" && mode != "reflect") {
-        call.refuse(fmt::format("mode {} is not supported", mode), "Use constant, edge or reflect.",
-                    "mode");
-    }
-    if (mode == "constant" && value != 0) {
-        call.refuse("it pads with another number than 0", "Pad with 0.", "value");
+    if (mode != "constant" && mode != "edge" && mode != "reflect" && mode != "wrap") {
+        call.refuse(fmt::format("mode {} is not supported", mode),
+                    "Use constant, edge, reflect or wrap.", "mode");
     }
     std::vector<std::int64_t> axes;
     if (call.has(3)) {
@@ -569,23 +557,45 @@ void pad(Call& call) {
         if (before == 0 && after == 0) {
             continue;
         }
-        const auto axis = static_cast<std::size_t>(call.axis(x, axes[i]));
-        fields.before[axis] = before;
-        fields.after[axis] = after;
+        const std::int64_t axis = call.axis(x, axes[i]);
+        // Negative pads take positions away.
+        const std::int64_t extent = x.sample_shape()[static_cast<std::size_t>(axis)];
+        const std::int64_t first = before < 0 ? -before : 0;
+        const std::int64_t last = after < 0 ? extent + after : extent;
+        if (first < 0 || first > last || before > 1 << 24 || after > 1 << 24) {
+            call.refuse(
+                fmt::format("pads of {} and {} do not fit {} positions", before, after, extent), {},
+                "pads");
+        }
+        if (before < 0 || after < 0) {
+            x = call.sliced(x, axis, first, last - first);
+        }
+        fields.before[static_cast<std::size_t>(axis)] = std::max<std::int64_t>(0, before);
+        fields.after[static_cast<std::size_t>(axis)] = std::max<std::int64_t>(0, after);
     }
-    call.set(call.emit(pad_operator, Attributes::of(fields), {x}, x.batch_axis).front());
+    if (mode == "wrap") {
+        call.set(wrapped_round(call, x, fields));
+        return;
+    }
+    Operand y = call.emit(pad_operator, Attributes::of(fields), {x}, x.batch_axis).front();
+    if (mode == "constant" && value != 0) {
+        const int batch_axis = y.batch_axis;
+        y = call.add(layers::in_front(y),
+                     Call::tensor(padding_of(y.sample_shape(), fields, value)));
+        y.batch_axis = y.is_constant ? -1 : batch_axis;
+    }
+    call.set(y);
 }
 
 const RuleRow rows[] = {
-    {"Identity", &identity}, {"Dropout", &dropout},
-    {"Constant", &constant}, {"ConstantOfShape", &constant_of_shape},
-    {"Cast", &cast},         {"Shape", &shape},
-    {"Size", &size},         {"Reshape", &reshape},
-    {"Flatten", &flatten},   {"Transpose", &transpose},
-    {"Squeeze", &squeeze},   {"Unsqueeze", &unsqueeze},
-    {"Concat", &concat},     {"Slice", &slice},
-    {"Split", &split},       {"Gather", &gather},
-    {"Expand", &expand},     {"Pad", &pad},
+    {"Identity", &identity},   {"Dropout", &dropout},
+    {"Constant", &constant},   {"ConstantOfShape", &constant_of_shape},
+    {"Shape", &shape},         {"Size", &size},
+    {"Reshape", &reshape},     {"Flatten", &flatten},
+    {"Transpose", &transpose}, {"Squeeze", &squeeze},
+    {"Unsqueeze", &unsqueeze}, {"Concat", &concat},
+    {"Slice", &slice},         {"Split", &split},
+    {"Expand", &expand},       {"Pad", &pad},
 };
 
 }  // namespace
