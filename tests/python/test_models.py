@@ -1,4 +1,4 @@
-"""The fully connected models of ../shared/models in ONNX and QONNX form.
+"""Models of ../shared/models against the answers of the frameworks that wrote them.
 
 These files lie beside the repository and are not part of it; without them the tests are skipped.
 """
@@ -16,9 +16,14 @@ if not MODELS.is_dir():
     pytest.skip("../shared/models is not present", allow_module_level=True)
 
 QUANTISED = [
+    "hgq_jet_classifier",
+    "hgq_mnist_homogeneous",
     "qonnx_bnn_fc_1layer",
     "qonnx_tfc_1w1a",
     "qonnx_tfc_2w2a",
+    "t_hgq2_cnn",
+    "t_hgq2_mlp",
+    "t_hgq2_skip_mlp",
     "t_qonnx_mlp_w4a4",
     "t_qonnx_ternary_mlp",
 ]
@@ -39,7 +44,8 @@ FLOAT = [
 def model(name):
     """The file, its meta.json, its inputs by name and its reference outputs in order."""
     meta = json.loads((MODELS / name / "meta.json").read_text())
-    (file,) = [f for f in meta["files"] if f.endswith(".onnx")]
+    endings = (".onnx", ".keras", ".h5")  # the first that the model has
+    file = next(f for e in endings for f in meta["files"] if f.endswith(e))
     stored = np.load(MODELS / name / meta["io"])
     keys = sorted(key for key in stored if key[0] in "xy" and key[1:].isdecimal() or key in "xy")
     inputs = {key: stored[key] for key in keys if key[0] == "x"}

@@ -151,8 +151,10 @@ Operand activation(Call& call, const Json& serialised, const Operand& x) {
     }
     const Object object = read_object(serialised, call.where("activation"));
     if (object.config.is_string()) {
-        // {"class_name": "function", "config": name}
-        if (object.package.empty() && is_activation_name(object.config.get<std::string>())) {
+        // {"class_name": "function", "config": name}; the module "builtins" is that of all
+        // functions, among which Keras looks for its own by name.
+        const bool of_keras = object.package.empty() || object.package == "builtins";
+        if (of_keras && is_activation_name(object.config.get<std::string>())) {
             return named_activation(call, object.config.get<std::string>(), x);
         }
         call.refuse_code(fmt::format("the function '{}' is one of the user's own: what it computes "
