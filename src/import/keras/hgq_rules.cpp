@@ -57,6 +57,9 @@ const RuleRow rows[] = {
     {"QGRU", &hgq2_gru, own, "hgq"},
     {"FixedPointQuantizer", &hgq1_fixed_point_quantizer, ends, "HGQ"},
     {"UnaryLUT", &hgq1_unary_lut, ends, "HGQ"},
+    // HGQ before 0.2.6 registered them without a package.
+    {"FixedPointQuantizer", &hgq1_fixed_point_quantizer, ends},
+    {"UnaryLUT", &hgq1_unary_lut, ends},
     {"HDense", &hgq1_trained_layer, ends, "HGQ"},
     {"HDenseBatchNorm", &hgq1_trained_layer, ends, "HGQ"},
     {"HConv1D", &hgq1_trained_layer, ends, "HGQ"},
