@@ -49,7 +49,8 @@ void einsum_dense(Call& call) {
     const Operand kernel = call.weight("kernel", Shape(kernel_axes.size(), -1));
     Operand y = layers::einsum(call, equation, {call.operand(), kernel});
     if (call.settings.has("bias_axes")) {
-        // The bias has the axes that are named, in the order of the result; the others broadcast.
+        // The bias has the axes of the result from the first that is named on, of extent 1 where
+        // they are not named.
         const std::string bias_axes = call.settings.text("bias_axes");
         const bool leading = y_axes.starts_with("...");
         const std::string letters = leading ? y_axes.substr(3) : y_axes;
@@ -58,6 +59,7 @@ void einsum_dense(Call& call) {
         }
         Shape shape;
         Shape own;
+        std::size_t found = 0;
         for (std::size_t i = 0; i < letters.size(); ++i) {
             const bool named = bias_axes.find(letters[i]) != std::string::npos;
             const std::size_t from_end = letters.size() - i;
@@ -65,14 +67,15 @@ void einsum_dense(Call& call) {
             if (named && from_end > result.size()) {
                 call.settings.refuse("bias_axes", "the bias differs from sample to sample");
             }
-            if (named) {
-                own.push_back(result[result.size() - from_end]);
+            found += named ? 1 : 0;
+            if (found > 0) {
+                own.push_back(named ? result[result.size() - from_end] : 1);
             }
             if (from_end <= result.size()) {
                 shape.push_back(named ? own.back() : 1);
             }
         }
-        if (own.size() != bias_axes.size()) {
+        if (found != bias_axes.size()) {
             call.settings.refuse("bias_axes", "it names an axis that the result has not");
         }
         y = call.add(y, call.reshaped(call.weight("bias", own), shape, -1));
