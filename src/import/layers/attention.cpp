@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -31,13 +32,13 @@ Operand shared_heads(Builder& builder, const Operand& x, std::int64_t heads) {
     return builder.reshaped(repeated, std::move(shape), x.batch_axis);
 }
 
+/// 1 where query i sees key k.
 Tensor causal_mask(std::int64_t queries, std::int64_t keys, std::int64_t offset) {
-    Tensor mask = Tensor::filled({1, queries, keys}, 0);
+    Tensor mask = Tensor::filled({1, queries, keys}, 1);
     for (std::int64_t q = 0; q < queries; ++q) {
         for (std::int64_t k = 0; k < keys; ++k) {
             if (k > q + offset) {
-                mask.values[static_cast<std::size_t>(q * keys + k)] =
-                    -std::numeric_limits<double>::infinity();
+                mask.values[static_cast<std::size_t>(q * keys + k)] = 0;
             }
         }
     }
@@ -55,6 +56,37 @@ Operand additive(Builder& builder, const Operand& allowed) {
         value = value != 0 ? 0 : -std::numeric_limits<double>::infinity();
     }
     return Builder::tensor(std::move(out));
+}
+
+/// All that hides keys from queries, as ones and zeros; a constant bias gives up its infinities.
+std::optional<Operand> all_allowed(Builder& builder, const Attention& fields,
+                                   std::optional<Operand>& bias, std::int64_t queries,
+                                   std::int64_t keys) {
+    std::optional<Operand> out;
+    const auto also = [&](Operand mask) {
+        out = out ? builder.multiply(*out, mask) : std::move(mask);
+    };
+    if (fields.allowed) {
+        also(of_rank(builder, *fields.allowed, 3));
+    }
+    if (fields.causal) {
+        also(Builder::tensor(causal_mask(queries, keys, fields.causal_offset)));
+    }
+    if (bias && bias->is_constant) {
+        Tensor mask = bias->constant;
+        bool hides = false;
+        for (std::size_t i = 0; i < mask.values.size(); ++i) {
+            double& value = bias->constant.values[i];
+            const bool hidden = std::isinf(value) && value < 0;
+            hides = hides || hidden;
+            mask.values[i] = hidden ? 0 : 1;
+            value = hidden ? 0 : value;
+        }
+        if (hides) {
+            also(Builder::tensor(std::move(mask)));
+        }
+    }
+    return out;
 }
 
 Operand joined(Builder& builder, const Operand& x, const std::optional<Operand>& extra) {
@@ -103,19 +135,26 @@ Attended attention(Builder& builder, const Operand& q, const Operand& k, const O
         out.capped =
             builder.multiply(builder.function("tanh", out.capped), Builder::number(fields.softcap));
     }
-    out.masked = out.capped;
+    std::optional<Operand> bias;
     if (fields.bias) {
-        out.masked = builder.add(out.masked, of_rank(builder, *fields.bias, 3));
+        bias = of_rank(builder, *fields.bias, 3);
     }
-    if (fields.allowed) {
-        out.masked =
-            builder.add(out.masked, of_rank(builder, additive(builder, *fields.allowed), 3));
+    const std::optional<Operand> allowed = all_allowed(builder, fields, bias, queries[1], keys[1]);
+    out.masked = bias ? builder.add(out.capped, *bias) : out.capped;
+    if (allowed) {
+        // Queries that see no key are softened as if they saw all, then silenced.
+        const Operand any = builder.reduced(*allowed, "max", {2}, true);
+        const bool all = any.is_constant &&
+                         std::count(any.constant.values.begin(), any.constant.values.end(), 0) == 0;
+        const Operand none =
+            builder.function("affine", any, {Builder::number(-1), Builder::number(1)});
+        const Operand seen = all ? *allowed : builder.maximum(*allowed, none);
+        out.weights = builder.softmax(builder.add(out.masked, additive(builder, seen)), 2);
+        out.weights = all ? out.weights : builder.multiply(out.weights, any);
+        out.masked = builder.add(out.masked, additive(builder, *allowed));
+    } else {
+        out.weights = builder.softmax(out.masked, 2);
     }
-    if (fields.causal) {
-        out.masked = builder.add(
-            out.masked, Builder::tensor(causal_mask(queries[1], keys[1], fields.causal_offset)));
-    }
-    out.weights = builder.softmax(out.masked, 2);
     out.y = builder.matmul(out.weights, all_values);
     return out;
 }

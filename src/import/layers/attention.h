@@ -11,7 +11,8 @@ struct Attention {
     std::optional<double> scale;  ///< of the scores; without: 1 / sqrt(size of a head)
     /// Added to the scores; broadcasts to [heads, queries, keys].
     std::optional<Operand> bias;
-    /// Of ones and zeros; where it is 0 the key is not looked at. Broadcasts alike.
+    /// Of ones and zeros; where it is 0 the key is not looked at. Broadcasts alike. A query that
+    /// looks at no key gives zeros.
     std::optional<Operand> allowed;
     /// Query i sees keys 0 ... i + causal_offset only.
     bool causal = false;

@@ -195,7 +195,7 @@ Tensor resizing_weights(const Resizing& resizing, const ResizedAxis& axis, std::
              static_cast<double>(j) <= at + reach; ++j) {
             const double w = kernel(resizing, (static_cast<double>(j) - at) * stretch);
             const bool inside = j >= 0 && j < in;
-            if (w == 0 || (!inside && (resizing.exclude_outside || resizing.antialias))) {
+            if (w == 0 || (!inside && resizing.exclude_outside)) {
                 continue;
             }
             weight(std::clamp<std::int64_t>(j, 0, in - 1)) += w;

@@ -32,8 +32,10 @@ struct Resizing {
     NearestRounding rounding = NearestRounding::prefer_floor;
     double cubic = -0.75;          ///< the coefficient a of cubic convolution
     bool exclude_outside = false;  ///< weights of positions outside x are dropped, the rest scaled
-    bool antialias = false;        ///< where y is smaller, kernels are as wide as its positions
-    double extrapolation = 0;      ///< crop: the value of positions outside x
+    /// Where y is smaller, kernels are as wide as the distance of its positions. Beyond the edges
+    /// lies the edge as ONNX has it; PyTorch and TensorFlow exclude_outside there.
+    bool antialias = false;
+    double extrapolation = 0;  ///< crop: the value of positions outside x
     /// Whether coordinates are rounded to float32 on the way, as most frameworks' are: that may
     /// decide which element is the nearest.
     bool single_precision = true;

@@ -2,7 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
+#include <algorithm>
+#include <iterator>
 
 #include "operators/layers.h"
 
@@ -37,13 +38,24 @@ std::pair<Operand, Operand> broadcast_operands(Call& call) {
 }
 
 Operand wrapped(Call& call, const Operand& y, ElementType type) {
-    const bool is_signed = type == ElementType::int8 || type == ElementType::int16;
-    const bool narrow = type == ElementType::int8 || type == ElementType::uint8;
-    if (!is_signed && type != ElementType::uint8 && type != ElementType::uint16) {
+    struct Row {
+        ElementType type;
+        bool is_signed;
+        double span;
+    };
+    constexpr Row narrow[] = {
+        {ElementType::int2, true, 4},      {ElementType::uint2, false, 4},
+        {ElementType::int4, true, 16},     {ElementType::uint4, false, 16},
+        {ElementType::int8, true, 256},    {ElementType::uint8, false, 256},
+        {ElementType::int16, true, 65536}, {ElementType::uint16, false, 65536},
+    };
+    const auto* row = std::find_if(std::begin(narrow), std::end(narrow),
+                                   [&](const Row& r) { return r.type == type; });
+    if (row == std::end(narrow)) {
         return y;
     }
-    const double span = narrow ? 256 : 65536;
-    const double low = is_signed ? -span / 2 : 0;
+    const double span = row->span;
+    const double low = row->is_signed ? -span / 2 : 0;
     operators::FakeQuantizeFields fields{Tensor::scalar(1), Tensor::scalar(0), Tensor::scalar(low),
                                          Tensor::scalar(low + span - 1)};
     fields.rounding = Rounding::toward_zero;

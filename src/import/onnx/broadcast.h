@@ -11,7 +11,7 @@ namespace gatewright::onnx {
 /// attributes whether the second one does, and at which axis of the first.
 std::pair<Operand, Operand> broadcast_operands(Call& call);
 
-/// Results of arithmetic on integers of 8 or 16 bits wrap; all others are as they are.
+/// Results of arithmetic on integers of up to 16 bits wrap; all others are as they are.
 Operand wrapped(Call& call, const Operand& y, ElementType type);
 
 }  // namespace gatewright::onnx

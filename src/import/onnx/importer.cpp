@@ -56,6 +56,9 @@ void Importer::add_inputs(Diagnostics& diagnostics) {
             if (i == 0 && batched_) {
                 operand.batch_axis = 0;
                 if (extent != nullptr) {
+                    if (declared_batch_.value_or(*extent) != *extent) {
+                        throw BatchMixed();  // one of them is no batch of samples
+                    }
                     declared_batch_ = *extent;
                 }
             } else if (extent == nullptr) {
@@ -152,6 +155,12 @@ network::ImportedModel Importer::run() {
         }
         const Location where{model_.file, output.name, "output", ""};
         if (y.is_constant) {
+            // It is the same for all samples, but one for the whole batch; or says its extent.
+            const auto& values = y.constant.values;
+            if (batched_ && (declared_batch_ || std::find(values.begin(), values.end(),
+                                                          batch_extent) != values.end())) {
+                throw BatchMixed();
+            }
             y.value =
                 out_.network.add(network::constant_operator,
                                  Attributes::of(network::ConstantFields{y.constant}), {}, where);

@@ -180,7 +180,18 @@ void resize(Call& call) {
     if (crops) {
         request.region = call.constant(1, "region").values;
     }
-    call.set(layers::resized(call, x, resizing, resized_axes(call, x, request, crops)));
+    const std::vector<ResizedAxis> axes = resized_axes(call, x, request, crops);
+    for (const ResizedAxis& axis : axes) {
+        const auto extent =
+            static_cast<double>(x.sample_shape()[static_cast<std::size_t>(axis.axis)]);
+        // The standard takes the scaled length for the last position, onnxruntime the whole one.
+        if (resizing.coordinates == Coordinates::align_corners &&
+            std::abs(*axis.scale * extent - static_cast<double>(axis.out)) > 1e-3) {
+            call.refuse("its corners do not fall on whole positions: runtimes differ there",
+                        "Give its sizes instead of scales.", "coordinate_transformation_mode");
+        }
+    }
+    call.set(layers::resized(call, x, resizing, axes));
 }
 
 void upsample(Call& call) {
