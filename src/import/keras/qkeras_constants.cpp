@@ -76,9 +76,13 @@ struct Pair {
     float y = 0;
 };
 
-/// plain + factor (y - plain).
-float mixed(const Quantiser& q, float x, float y) {
-    return x + static_cast<float>(q.qnoise_factor) * (-x + y);
+/// scale y, mixed with plain by qnoise_factor. The product is not rounded to float32: so weights
+/// are multiples of their scale, and what they are multiplied with needs few bits in a circuit.
+double scaled(const Quantiser& q, float plain, float scale, float y) {
+    if (q.qnoise_factor == 1) {
+        return static_cast<double>(scale) * static_cast<double>(y);
+    }
+    return plain + static_cast<float>(q.qnoise_factor) * (-plain + scale * y);
 }
 
 float leaky(float x, float slope) {
@@ -97,7 +101,7 @@ Pair bits_number(const Quantiser& q, float x, double integer) {
         y = x < 0 ? -1.0F : 1.0F;
         y = q.keep_negative ? y : (y + 1) / 2;
     }
-    return {x, q.alpha.factor() * y};
+    return {x, y};
 }
 
 Pair relu_number(const Quantiser& q, float x, double integer) {
@@ -243,6 +247,7 @@ Groups each(std::size_t size) {
 }
 
 using Floats = std::vector<float>;
+using Doubles = std::vector<double>;
 
 float nearest_power(float scale) {
     return exponential2(std::nearbyint(logarithm(scale + epsilon) / log_of_2));
@@ -289,48 +294,47 @@ Floats spread(const Floats& scale, const Groups& from, const Groups& to) {
     return out;
 }
 
-Floats automatic_bits(const Quantiser& q, const Floats& x, const Shape& shape) {
+Doubles automatic_bits(const Quantiser& q, const Floats& x, const Shape& shape) {
     const Groups first = shape.size() > 1 ? channels(q, shape) : whole(x.size());
     const Groups groups = fit_groups(q, shape);
     const float m = exponential2(q.bits - (q.keep_negative ? 1 : 0));
     const float m_i = exponential2(q.integer);
     const auto levels = static_cast<float>((std::exp2(q.bits - 1) - 1) * 2);
-    Floats scaled = x;
-    for (float& v : scaled) {
+    Floats small = x;
+    for (float& v : small) {
         v = v / m_i;
     }
-    Floats scale = largest(scaled, first);
+    Floats scale = largest(small, first);
     for (float& s : scale) {
         s = s * 2 / levels;
     }
     Floats z(x.size());
     const auto round = [&](const Floats& scales, const Groups& of) {
         for (std::size_t i = 0; i < x.size(); ++i) {
-            const float v = std::floor(std::abs(scaled[i]) / scales[of.of[i]] + 0.5F);
-            z[i] = sign(scaled[i]) * (v < levels / 2 ? v : levels / 2);
+            const float v = std::floor(std::abs(small[i]) / scales[of.of[i]] + 0.5F);
+            z[i] = sign(small[i]) * (v < levels / 2 ? v : levels / 2);
         }
     };
     if (q.alpha.kind == Alpha::Kind::automatic_po2) {
         std::transform(scale.begin(), scale.end(), scale.begin(), nearest_power);
         round(scale, first);
-        scale = fitted(q, scaled, z, groups);
+        scale = fitted(q, small, z, groups);
         for (int i = 1; i < 5; ++i) {
             round(scale, groups);
-            scale = fitted(q, scaled, z, groups);
+            scale = fitted(q, small, z, groups);
         }
     } else {
         round(scale, first);
         scale = spread(scale, first, groups);
     }
-    Floats y;
+    Doubles y;
     for (std::size_t i = 0; i < x.size(); ++i) {
-        const float back = m_i * scaled[i];
-        y.push_back(mixed(q, back, scale[groups.of[i]] * m * (m_i * z[i] / m)));
+        y.push_back(scaled(q, m_i * small[i], scale[groups.of[i]] * m, m_i * z[i] / m));
     }
     return y;
 }
 
-Floats automatic_ternary(const Quantiser& q, const Floats& x, const Shape& shape) {
+Doubles automatic_ternary(const Quantiser& q, const Floats& x, const Shape& shape) {
     // Here QKeras knows no scale_axis, and its class has none.
     Groups of = shape.size() > 1 ? channels(q, shape) : whole(x.size());
     const Groups groups = fit_groups(q, shape);
@@ -349,28 +353,28 @@ Floats automatic_ternary(const Quantiser& q, const Floats& x, const Shape& shape
         scale = fitted(q, x, t, groups);
         of = groups;
     }
-    Floats y;
+    Doubles y;
     for (std::size_t i = 0; i < x.size(); ++i) {
-        y.push_back(through(x[i], scale[of.of[i]] * t[i]));
+        y.push_back(scaled(q, x[i], scale[of.of[i]], t[i]));
     }
     return y;
 }
 
-Floats automatic_binary(const Quantiser& q, const Floats& x, const Shape& shape) {
+Doubles automatic_binary(const Quantiser& q, const Floats& x, const Shape& shape) {
     const Groups groups = fit_groups(q, shape);
     Floats s;
     for (const float v : x) {
         s.push_back(binary_sign(q, v));
     }
     const Floats scale = fitted(q, x, s, groups);
-    Floats y;
+    Doubles y;
     for (std::size_t i = 0; i < x.size(); ++i) {
-        y.push_back(through(x[i], scale[groups.of[i]] * s[i]));
+        y.push_back(scaled(q, x[i], scale[groups.of[i]], s[i]));
     }
     return y;
 }
 
-Floats automatic(const Quantiser& q, const Floats& x, const Shape& shape) {
+Doubles automatic(const Quantiser& q, const Floats& x, const Shape& shape) {
     switch (q.kind) {
         case Kind::bits:
         case Kind::hswish:
@@ -403,9 +407,9 @@ Pair number(const Quantiser& q, float x, double integer) {
         case Kind::relu_po2:
             return relu_po2_number(q, x);
         case Kind::binary:
-            return {smooth, q.alpha.factor() * binary_sign(q, x)};
+            return {smooth, binary_sign(q, x)};
         case Kind::ternary:
-            return {smooth, q.alpha.factor() * ternary_number(q, x)};
+            return {smooth, ternary_number(q, x)};
         // These have no straight-through form around them.
         case Kind::ulaw: {
             const float y = ulaw_number(q, x);
@@ -465,23 +469,21 @@ Tensor quantised_constant(const Quantiser& q, const Tensor& x, const Location& w
     for (const double v : x.values) {
         values.push_back(static_cast<float>(v));
     }
+    Tensor y{x.shape, {}};
     if (q.alpha.is_automatic()) {
         if (q.kind == Kind::hswish) {
             for (float& v : values) {
                 v = hswish(q, v);
             }
         }
-        values = automatic(q, values, x.shape);
-    } else {
-        for (std::size_t i = 0; i < values.size(); ++i) {
-            const double integer =
-                q.integers.empty() ? q.integer : q.integers[i % q.integers.size()];
-            const Pair pair = number(q, values[i], integer);
-            values[i] = mixed(q, pair.plain, pair.y);
-        }
+        y.values = automatic(q, values, x.shape);
+        return y;
     }
-    Tensor y{x.shape, {}};
-    y.values.assign(values.begin(), values.end());
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        const double integer = q.integers.empty() ? q.integer : q.integers[i % q.integers.size()];
+        const Pair pair = number(q, values[i], integer);
+        y.values.push_back(scaled(q, pair.plain, q.alpha.factor(), pair.y));
+    }
     return y;
 }
 

@@ -106,30 +106,41 @@ std::optional<Staircase> staircase_of(const std::function<float(float)>& functio
 
 /// The staircase as a function, and its values as levels of a common unit, where they have one.
 Operand climbed(Builder& b, const Operand& x, const Staircase& stairs) {
-    std::vector<Operand> parameters = {Builder::number(stairs.first)};
     Rational unit = to_rational(stairs.first);
     double lowest = stairs.first;
     double highest = stairs.first;
+    std::vector<Operand> edges;
     for (const auto& [from, value] : stairs.steps) {
-        parameters.push_back(Builder::number(from));
-        parameters.push_back(Builder::number(value));
+        edges.push_back(Builder::number(from));
         unit = gcd(unit, to_rational(value));
         lowest = std::min<double>(lowest, value);
         highest = std::max<double>(highest, value);
     }
-    Operand y = b.function("staircase", x, parameters);
-    if (stairs.steps.size() == 1) {
-        // Two values are one bit. Its zero lies at 0, 1, or halfway for -a and a.
-        const double step = highest - lowest;
-        const double zero = -lowest / step;
-        if (zero == 0 || zero == 0.5 || zero == 1) {
-            return rounded(b, y, Tensor::scalar(step), zero, 0, 1);
-        }
-    }
     if (unit == 0) {
-        return rounded(b, y, 1, 0, 0);
+        return rounded(b, b.function("staircase", x, {Builder::number(0)}), 1, 0, 0);
     }
     const double step = to_double(unit);
+    const double levels = (highest - lowest) / step;
+    // Far apart in their unit: first the number of the step, then its value.
+    constexpr double few_levels = 4096;
+    const bool numbered = levels > few_levels && !edges.empty();
+    const auto count = static_cast<double>(edges.size());
+    const Operand from =
+        numbered ? rounded(b, b.function("count_thresholds", x, edges), 1, 0, count) : x;
+    std::vector<Operand> parameters = {Builder::number(stairs.first)};
+    for (std::size_t i = 0; i < edges.size(); ++i) {
+        parameters.push_back(numbered ? Builder::number(static_cast<double>(i + 1)) : edges[i]);
+        parameters.push_back(Builder::number(stairs.steps[i].second));
+    }
+    Operand y = b.function("staircase", from, parameters);
+    if (stairs.steps.size() == 1) {
+        // Two values are one bit. Its zero lies at 0, 1, or halfway for -a and a.
+        const double height = highest - lowest;
+        const double zero = -lowest / height;
+        if (zero == 0 || zero == 0.5 || zero == 1) {
+            return rounded(b, y, Tensor::scalar(height), zero, 0, 1);
+        }
+    }
     constexpr double most = 9007199254740992.0;
     if (std::abs(lowest / step) < most && std::abs(highest / step) < most) {
         return rounded(b, y, step, lowest / step, highest / step);
@@ -179,7 +190,9 @@ Tensor step_of(const Quantiser& q, double bits) {
 Operand bits(Builder& b, const Quantiser& q, const Operand& x) {
     const double unsigned_bits = q.bits - (q.keep_negative ? 1 : 0);
     if (unsigned_bits <= 0) {
-        return stepped(b, q, x);
+        Quantiser sign = q;
+        sign.kind = Kind::bits;  // without the function of quantized_hswish, which x has behind it
+        return stepped(b, sign, x);
     }
     const double m = std::exp2(unsigned_bits);
     const double low = q.keep_negative ? -m + (q.symmetric ? 1 : 0) : 0;
