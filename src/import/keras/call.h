@@ -11,7 +11,6 @@
 #include "import/keras/settings.h"
 #include "import/keras/weights.h"
 #include "import/layers/builder.h"
-#include "import/layers/recurrent.h"
 
 namespace gatewright::keras {
 
@@ -58,8 +57,6 @@ struct Arguments {
 struct Variant {
     /// Changes a weight of the file; by the role under which the plain rule asks for it.
     std::function<Operand(const std::string& role, const Operand& weight)> weight;
-    /// Applied to each state of a recurrent layer before a step uses it.
-    layers::Change state;
     bool channels_first = false;  ///< the framework runs it with channels first wherever
     bool qkeras = false;          ///< names of activations are QKeras' before they are Keras'
 };

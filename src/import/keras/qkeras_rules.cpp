@@ -152,8 +152,9 @@ const RuleRow rows[] = {
 
 }  // namespace
 
-Operand quantised_weight(Call& call, const std::string& key, const Operand& weight, bool computes) {
-    const Json& serialised = call.settings.json(key);
+Operand quantised_weight(Call& call, Settings& settings, const std::string& key,
+                         const Operand& weight, bool computes) {
+    const Json& serialised = settings.json(key);
     if (serialised.is_null()) {
         return weight;
     }
@@ -164,6 +165,21 @@ Operand quantised_weight(Call& call, const std::string& key, const Operand& weig
     return quantiser.kind == Quantiser::Kind::function
                ? quantised(call, quantiser, weight)
                : Call::tensor(quantised_constant(quantiser, weight.constant, call.where(key)));
+}
+
+Operand quantised_weight(Call& call, const std::string& key, const Operand& weight, bool computes) {
+    return quantised_weight(call, call.settings, key, weight, computes);
+}
+
+layers::Change quantiser_of(Call& call, Settings& settings, const std::string& key) {
+    const Json& serialised = settings.json(key);
+    if (serialised.is_null()) {
+        return {};
+    }
+    const Quantiser quantiser = read_quantiser(serialised, call.where(key));
+    return [quantiser](Builder& builder, const Operand& x) {
+        return quantised(builder, quantiser, x);
+    };
 }
 
 std::map<std::string, Tensor> named_weights(Call& call) {

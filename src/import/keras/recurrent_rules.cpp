@@ -4,6 +4,7 @@
 
 #include "import/keras/activations.h"
 #include "import/keras/products.h"
+#include "import/keras/qkeras_layers.h"
 #include "import/keras/rules.h"
 #include "import/layers/recurrent.h"
 
@@ -21,11 +22,15 @@ struct CellClass {
     std::string_view cell;
     CellKind kind;
     std::string_view gates;
+    bool qkeras = false;  ///< with quantised weights and states
 };
 const CellClass cell_classes[] = {
     {"SimpleRNN", "SimpleRNNCell", CellKind::simple, "h"},
     {"LSTM", "LSTMCell", CellKind::lstm, "ifco"},
     {"GRU", "GRUCell", CellKind::gru, "zrh"},
+    {"QSimpleRNN", "QSimpleRNNCell", CellKind::simple, "h", true},
+    {"QLSTM", "QLSTMCell", CellKind::lstm, "ifco", true},
+    {"QGRU", "QGRUCell", CellKind::gru, "zrh", true},
 };
 
 const CellClass* find_cell(const Object& object) {
@@ -62,20 +67,42 @@ Recurrence read_cell(Call& call, const CellClass& row, Settings& settings, Weigh
         settings.refuse("units", "it is out of range");
     }
     const std::int64_t width = r.units * static_cast<std::int64_t>(r.gates.size());
-    const Operand kernel = call.weight(weights, "kernel", {x.sample_shape().back(), width});
-    r.recurrent_kernel = call.weight(weights, "recurrent kernel", {r.units, width});
+    call.variant.qkeras = row.qkeras;
+    const auto weight = [&](const char* role, const Shape& shape, const char* key, bool computes) {
+        const Operand found = call.weight(weights, role, shape);
+        return row.qkeras ? quantised_weight(call, settings, key, found, computes) : found;
+    };
+    const Operand plain_kernel = call.weight(weights, "kernel", {x.sample_shape().back(), width});
+    const Operand kernel =
+        row.qkeras ? quantised_weight(call, settings, "kernel_quantizer", plain_kernel, true)
+                   : plain_kernel;
+    r.recurrent_kernel = weight("recurrent kernel", {r.units, width}, "recurrent_quantizer", true);
+    if (row.qkeras && row.kind == CellKind::gru && !settings.has("recurrent_quantizer")) {
+        // So it is in QKeras: without a quantiser it takes the kernel of the inputs here.
+        if (plain_kernel.sample_shape() != r.recurrent_kernel.sample_shape()) {
+            call.refuse(
+                "QKeras itself cannot run a QGRU without recurrent_quantizer on inputs "
+                "that are not as many as its units");
+        }
+        r.recurrent_kernel = plain_kernel;
+    }
     std::optional<Operand> bias;
     const bool use_bias = settings.flag("use_bias", true);
     if (row.kind == CellKind::gru) {
         // The default changed between versions; the bias would tell, but is not always there.
-        r.reset_after = settings.flag("reset_after");
+        r.reset_after =
+            row.qkeras ? settings.flag("reset_after", false) : settings.flag("reset_after");
     }
     if (use_bias && row.kind == CellKind::gru && r.reset_after) {
-        const Operand both = call.weight(weights, "bias", {2, width});
+        const Operand both = weight("bias", {2, width}, "bias_quantizer", false);
         bias = call.selected(both, 0, 0);
         r.recurrent_bias = call.selected(both, 0, 1);
     } else if (use_bias) {
-        bias = call.weight(weights, "bias", {width});
+        bias = weight("bias", {width}, "bias_quantizer", false);
+    }
+    if (row.qkeras) {
+        settings.ignore("bias_quantizer");  // of a layer without bias
+        r.state = quantiser_of(call, settings, "state_quantizer");
     }
     const layers::Change inner = change(call, settings.json("activation"));
     r.output = inner;
@@ -308,9 +335,15 @@ void conv_lstm(Call& call) {
 }
 
 const RuleRow rows[] = {
-    {"SimpleRNN", &recurrent_layer, Masking::own}, {"LSTM", &recurrent_layer, Masking::own},
-    {"GRU", &recurrent_layer, Masking::own},       {"RNN", &rnn, Masking::own},
-    {"ConvLSTM1D", &conv_lstm<1>, Masking::own},   {"ConvLSTM2D", &conv_lstm<2>, Masking::own},
+    {"SimpleRNN", &recurrent_layer, Masking::own},
+    {"LSTM", &recurrent_layer, Masking::own},
+    {"GRU", &recurrent_layer, Masking::own},
+    {"QSimpleRNN", &recurrent_layer, Masking::own},
+    {"QLSTM", &recurrent_layer, Masking::own},
+    {"QGRU", &recurrent_layer, Masking::own},
+    {"RNN", &rnn, Masking::own},
+    {"ConvLSTM1D", &conv_lstm<1>, Masking::own},
+    {"ConvLSTM2D", &conv_lstm<2>, Masking::own},
     {"ConvLSTM3D", &conv_lstm<3>, Masking::own},
 };
 

@@ -140,6 +140,7 @@ void spectral_normalization(Call& call) {
 
 const RuleRow rows[] = {
     {"Bidirectional", &bidirectional, Masking::own},
+    {"QBidirectional", &bidirectional, Masking::own},
     {"TimeDistributed", &time_distributed, Masking::own},
     {"SpectralNormalization", &spectral_normalization},
 };
