@@ -31,10 +31,19 @@ std::vector<Tensor> variables_of(Weights object) {
     return out;
 }
 
+void check_layout(Call& call) {
+    if (call.weights().is_flat()) {
+        call.refuse_weights(
+            "its weights stand in one list with those of its quantisers, as .h5 files "
+            "have them; layers of HGQ2 are read from .keras files");
+    }
+}
+
 }  // namespace
 
 HgqQuantiser quantiser_at(Call& call, const std::string& key, const Weights& object,
                           const std::string& path) {
+    check_layout(call);
     const bool trainable = call.settings.flag("trainable", true);
     return hgq2_quantiser(
         call, call.settings.json(key),
@@ -43,6 +52,7 @@ HgqQuantiser quantiser_at(Call& call, const std::string& key, const Weights& obj
 }
 
 HgqLayer::HgqLayer(Call& layer_call) : call(layer_call) {
+    check_layout(call);
     Settings& s = call.settings;
     input_quantiser_ = s.flag("enable_iq", true);
     output_quantiser_ = s.flag("enable_oq", false);

@@ -74,7 +74,7 @@ enum class Use {
     read,      ///< it is used
     training,  ///< it acts in training only: constraints, regularisers, decay, noise
     stored,    ///< its effect is in the stored variables: initial widths, axes that share widths
-    absent,    ///< only null is understood
+    mapper,    ///< how widths spread over elements: only by broadcasting
 };
 
 struct Key {
@@ -115,9 +115,15 @@ constexpr std::array keys = {
     Key{"i_decay_speed", Use::training},
     Key{"homogeneous_axis", Use::stored},
     Key{"heterogeneous_axis", Use::stored},
-    // Another mapper may spread widths over elements in any way.
-    Key{"bw_mapper", Use::absent},
+    Key{"bw_mapper", Use::mapper},
 };
+
+/// No mapper, or the one that broadcasts the stored widths.
+bool is_default_mapper(const Json& mapper) {
+    return mapper.is_null() ||
+           (mapper.is_object() && mapper.value("class_name", Json()) == "DefaultBitwidthMapper" &&
+            mapper.value("registered_name", Json()) == "hgq>DefaultBitwidthMapper");
+}
 
 std::string text_of(const Builder& layer, const Json& config, const char* key,
                     const std::string& attribute) {
@@ -268,7 +274,8 @@ HgqQuantiser hgq2_quantiser(const Builder& layer, const Json& serialised,
     }
     const std::string module = text_of(layer, serialised, "module", attribute);
     if (module.rfind("hgq.", 0) != 0) {
-        refuse_attribute(layer, attribute, fmt::format("its {} is of the module '{}'", type, module),
+        refuse_attribute(layer, attribute,
+                         fmt::format("its {} is of the module '{}'", type, module),
                          "Use the quantisers of HGQ2.");
     }
     const Json& config = serialised["config"];
@@ -279,7 +286,7 @@ HgqQuantiser hgq2_quantiser(const Builder& layer, const Json& serialised,
             refuse_attribute(layer, attribute, fmt::format("its key '{}' is not known", name),
                              "The file may come from a later version of HGQ2.");
         }
-        if (key->use == Use::absent && !value.is_null()) {
+        if (key->use == Use::mapper && !is_default_mapper(value)) {
             refuse_attribute(layer, attribute, fmt::format("its {} is not supported", name),
                              "Use homogeneous_axis or heterogeneous_axis.");
         }
