@@ -47,6 +47,14 @@ Operand glu(Call& c, const Operand& x) {
     return c.multiply(value, c.function("sigmoid", gate));
 }
 
+/// x, or a fifth of it where it is negative: a quotient, as no float is the fifth of 1. So ties of
+/// a quantiser behind it stay ties.
+Operand leaky_relu(Call& c, const Operand& x) {
+    const Operand zero = Call::number(0);
+    return c.add(c.function("maximum", x, {zero}),
+                 c.divide(c.function("minimum", x, {zero}), Call::number(5)));
+}
+
 struct Row {
     std::string_view name;
     Apply apply;
@@ -82,8 +90,7 @@ const Row rows[] = {
     {"hard_silu", [](Call& c, const Operand& x) { return c.function("hard_swish", x); }, true},
     {"hard_swish", [](Call& c, const Operand& x) { return c.function("hard_swish", x); }, true},
     {"hard_tanh", [](Call& c, const Operand& x) { return clipped(c, x, -1, 1); }, true},
-    {"leaky_relu",
-     [](Call& c, const Operand& x) { return c.function("leaky", x, {Call::number(0.2)}); }, true},
+    {"leaky_relu", &leaky_relu, true},
     {"log_sigmoid", [](Call& c, const Operand& x) { return c.function("log_sigmoid", x); }, true},
     {"sparse_sigmoid",
      [](Call& c, const Operand& x) { return clipped(c, affine(c, x, 0.5, 0.5), 0, 1); }, true},
@@ -120,8 +127,9 @@ bool is_activation_name(const std::string& name) {
 
 Operand named_activation(Call& call, const std::string& name, const Operand& x) {
     if (name == "hard_sigmoid") {
-        const double slope = call.keras2() ? 0.2 : 1.0 / 6;
-        return clipped(call, affine(call, x, slope, 0.5), 0, 1);
+        // Quotients, as neither 1 / 5 nor 1 / 6 is a float.
+        const Operand line = call.divide(x, Call::number(call.keras2() ? 5 : 6));
+        return clipped(call, affine(call, line, 1, 0.5), 0, 1);
     }
     const Row* row = find_row(name);
     if (row == nullptr || (row->keras3_only && call.keras2())) {
