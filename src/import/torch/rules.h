@@ -1,0 +1,51 @@
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "import/torch/importer.h"
+
+/// The tables of rules, one a family of operators. rules.cpp joins them.
+namespace gatewright::torch {
+
+/// How one operator is converted.
+using Rule = void (*)(Call& call);
+
+/// A row: one operator. Operators that write into their first argument (`add_`) have the rule of
+/// the one that does not.
+struct RuleRow {
+    std::string_view name;       ///< "aten.conv2d"
+    std::string_view overloads;  ///< separated by spaces
+    Rule rule;
+    bool view = false;  ///< the result shows the elements of the first argument
+};
+
+std::span<const RuleRow> elementwise_rules();
+std::span<const RuleRow> comparison_rules();
+std::span<const RuleRow> shape_rules();
+std::span<const RuleRow> creation_rules();
+std::span<const RuleRow> reduction_rules();
+std::span<const RuleRow> layer_rules();
+std::span<const RuleRow> pool_rules();
+std::span<const RuleRow> norm_rules();
+std::span<const RuleRow> index_rules();
+std::span<const RuleRow> recurrent_rules();
+std::span<const RuleRow> attention_rules();
+std::span<const RuleRow> resize_rules();
+std::span<const RuleRow> quantiser_rules();
+std::span<const RuleRow> symbol_rules();
+
+/// The rule for a target, and whether it writes into its first argument.
+struct FoundRule {
+    const RuleRow* row = nullptr;
+    bool in_place = false;
+};
+FoundRule find_rule(std::string_view target);
+/// Targets of all rules, sorted.
+std::vector<std::string> rule_names();
+/// Whether an argument of this name never changes a value, whatever the operator.
+bool is_harmless(std::string_view argument);
+
+}  // namespace gatewright::torch
