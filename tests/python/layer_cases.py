@@ -65,7 +65,7 @@ def evaluate(case):
         got = predict(slice(None))
     elif batch == "one":
         rows = [predict(slice(i, i + 1)) for i in range(count)]
-        got = [np.concatenate(column) for column in zip(*rows, strict=True)]
+        got = [np.concatenate([*map(np.atleast_1d, c)]) for c in zip(*rows, strict=True)]
     else:
         rows = [predict(i) for i in range(count)]
         got = [np.stack(column) for column in zip(*rows, strict=True)]

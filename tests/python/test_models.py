@@ -103,6 +103,66 @@ def test_float_model(name):
         assert np.abs(y - reference).max() <= 1e-4
 
 
+TORCH = sorted(file.parent.name for file in MODELS.glob("*/model.pt2"))
+
+
+@pytest.mark.parametrize("name", TORCH)
+def test_torch_program(name, samples=40):
+    folder = MODELS / name
+    stored = np.load(folder / "io.npz")
+    keys = [key for key in stored if key in "xy" or (key[0] in "xy" and key[1:].isdecimal())]
+    inputs = [stored[key][:samples] for key in sorted(keys) if key[0] == "x"]
+    references = [stored[key][:samples] for key in sorted(keys) if key[0] == "y"]
+    loaded = gatewright.load(folder / "model.pt2")
+    names = [port["name"] for port in loaded.inputs]
+    if "edge_index" in stored:
+        # Graphs one by one: points, edges, and the graph that each point belongs to.
+        arrays = [inputs[0], stored["edge_index"], np.zeros(inputs[0].shape[:2], np.int64)]
+        rows = [
+            loaded.predict({k: a[i] for k, a in zip(names, arrays, strict=True)}, exact=False)
+            for i in range(samples)
+        ]
+        outputs = [np.concatenate([next(iter(row.values())) for row in rows])]
+    else:
+        outputs = list(loaded.predict(dict(zip(names, inputs, strict=True)), exact=False).values())
+    assert len(outputs) == len(references)
+    for y, reference in zip(outputs, references, strict=True):
+        assert y.shape == reference.shape
+        assert np.abs(y - reference).max() <= 1e-4
+
+
+@pytest.mark.parametrize("name", ["t_torch_cnn", "t_torch_lstm", "t_torch_transformer"])
+def test_torch_weights_by_name(name):
+    folder = MODELS / name
+    x = np.load(folder / "io.npz")["x"][:5]
+    own = gatewright.load(folder / "model.pt2").predict(x, exact=False)
+    given = gatewright.load(folder / "model.pt2", folder / "state_dict.pt").predict(x, exact=False)
+    for y, same in zip(own.values(), given.values(), strict=True):
+        assert (y == same).all()
+    with pytest.raises(gatewright.Error, match="GW0118"):
+        gatewright.load(folder / "model.pt2", MODELS / "t_torch_vae/state_dict.pt")
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "torch_two_layer/two_layer_model.pt",
+        "t_torch_mlp/module.pt",
+        "t_torch_mcdropout_mlp/module.pt",
+    ],
+)
+def test_torch_pickled_module(file):
+    stored = np.load((MODELS / file).parent / "io.npz")
+    x, y = stored["x"], stored["y"]
+    (out,) = gatewright.predict(MODELS / file, x.reshape(len(x), -1), exact=False).values()
+    assert np.abs(out - y).max() <= 1e-4
+
+
+def test_torch_file_without_layers_is_refused():
+    with pytest.raises(gatewright.Error, match="state dictionary.*--weights"):
+        gatewright.load(MODELS / "t_torch_cnn/state_dict.pt")
+
+
 def test_accuracy_is_the_reference_s():
     for name in QUANTISED:
         file, meta, inputs, _ = model(name)

@@ -286,6 +286,16 @@ void Call::set(Operand y, std::size_t output) {
     }
 }
 
+std::optional<int> Call::joined(std::string_view argument) {
+    const Argument* found = find(argument);
+    return found == nullptr || found->kind != Kind::tensor ? std::nullopt
+                                                           : importer_.joined(found->names.front());
+}
+
+void Call::join(int axis) {
+    importer_.join(node_.outputs.at(0), axis);
+}
+
 std::vector<std::string> Call::unused_arguments() const {
     std::vector<std::string> out;
     for (const auto& [name, argument] : node_.arguments) {

@@ -94,12 +94,13 @@ void infinite(Call& call, double negative, double positive) {
 
 void nan_to_num(Call& call) {
     const double most = 3.4028234663852886e38;
-    call.set(call.function("make_finite", call.operand("self"),
-                           {Call::number(call.real("nan", 0)), Call::number(call.real("posinf", most)),
-                            Call::number(call.real("neginf", -most))}));
+    call.set(
+        call.function("make_finite", call.operand("self"),
+                      {Call::number(call.real("nan", 0)), Call::number(call.real("posinf", most)),
+                       Call::number(call.real("neginf", -most))}));
 }
 
-#define GATEWRIGHT_COMPARISON(name, function)                                  \
+#define GATEWRIGHT_COMPARISON(name, function) \
     {"aten." name, "Tensor Scalar", [](Call& c) { join(c, function); }}
 
 const RuleRow rows[] = {

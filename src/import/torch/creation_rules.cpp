@@ -83,8 +83,9 @@ void arange(Call& call) {
     const bool single = call.result_type() == ScalarType::float32;
     for (std::int64_t i = 0; i < out.shape[0]; ++i) {
         const double value = start + static_cast<double>(i) * step;
-        out.values.push_back(single ? static_cast<double>(static_cast<float>(value))
-                                    : (is_integral(call.result_type()) ? std::trunc(value) : value));
+        out.values.push_back(single
+                                 ? static_cast<double>(static_cast<float>(value))
+                                 : (is_integral(call.result_type()) ? std::trunc(value) : value));
     }
     call.set(Call::tensor(std::move(out)));
 }

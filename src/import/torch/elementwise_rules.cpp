@@ -144,8 +144,7 @@ void divide(Call& call) {
 
 void floor_divide(Call& call) {
     demand_wide(call);
-    call.set(call.function("floor",
-                           quotient(call, call.operand("self"), call.operand("other"))));
+    call.set(call.function("floor", quotient(call, call.operand("self"), call.operand("other"))));
 }
 
 void negate(Call& call) {
@@ -194,8 +193,7 @@ void power(Call& call) {
         const double a = base.constant.values.front();
         exponent.is_integer = false;
         call.set(a == 2 ? call.function("exp2", exponent)
-                        : call.function("exp", call.multiply(exponent,
-                                                             Call::number(std::log(a)))));
+                        : call.function("exp", call.multiply(exponent, Call::number(std::log(a)))));
         return;
     }
     call.refuse("base and exponent are both computed, or the base is not positive",
@@ -250,8 +248,8 @@ void rrelu(Call& call) {
     call.demand(!call.flag("training", false), "training",
                 "it draws its slopes at random, as in training",
                 "Export the model in evaluation mode.");
-    call.set(call.function("leaky", call.operand("self"),
-                           {Call::number(single((lower + upper) / 2))}));
+    call.set(
+        call.function("leaky", call.operand("self"), {Call::number(single((lower + upper) / 2))}));
 }
 
 void prelu(Call& call) {
@@ -270,8 +268,8 @@ void prelu(Call& call) {
         shape[1] = count;
     }
     slope = call.reshaped(slope, shape, -1);
-    call.set(call.elementwise(function_operator, Attributes::of(FunctionFields{"leaky"}),
-                              {x, slope}));
+    call.set(
+        call.elementwise(function_operator, Attributes::of(FunctionFields{"leaky"}), {x, slope}));
 }
 
 void elu(Call& call) {
@@ -282,11 +280,11 @@ void elu(Call& call) {
     if (input_scale != 1) {
         // scale (x if x >= 0 else alpha (exp(input_scale x) - 1)); both parts are 0 at 0
         const Operand positive = call.function("maximum", x, {Call::number(0)});
-        const Operand negative = call.function(
-            "elu",
-            call.multiply(call.function("minimum", x, {Call::number(0)}),
-                          Call::number(input_scale)),
-            {Call::number(alpha)});
+        const Operand negative =
+            call.function("elu",
+                          call.multiply(call.function("minimum", x, {Call::number(0)}),
+                                        Call::number(input_scale)),
+                          {Call::number(alpha)});
         call.set(call.multiply(call.add(positive, negative), Call::number(scale)));
         return;
     }
@@ -327,20 +325,21 @@ void softplus(Call& call) {
 
 void hardsigmoid(Call& call) {
     const Operand x = call.operand("self");
-    call.set(clipped(
-        call, call.function("affine", x, {Call::number(1.0 / 6), Call::number(0.5)}), 0, 1));
+    call.set(clipped(call, call.function("affine", x, {Call::number(1.0 / 6), Call::number(0.5)}),
+                     0, 1));
 }
 
 void shrink(Call& call, bool soft) {
     const double lambda = call.real("lambd", 0.5);
-    call.set(call.function("shrink", call.operand("self"),
-                           {Call::number(single(lambda)), Call::number(soft ? single(lambda) : 0)}));
+    call.set(
+        call.function("shrink", call.operand("self"),
+                      {Call::number(single(lambda)), Call::number(soft ? single(lambda) : 0)}));
 }
 
 void threshold(Call& call) {
-    call.set(call.function("threshold", call.operand("self"),
-                           {Call::number(single(call.real("threshold"))),
-                            Call::number(single(call.real("value")))}));
+    call.set(call.function(
+        "threshold", call.operand("self"),
+        {Call::number(single(call.real("threshold"))), Call::number(single(call.real("value")))}));
 }
 
 void glu(Call& call) {
@@ -418,17 +417,17 @@ void native_dropout(Call& call) {
 }
 
 const RuleRow rows[] = {
-    {"aten.add", "Tensor Scalar", &add},
-    {"aten.sub", "Tensor Scalar", &subtract},
+    {"aten.add", "Tensor Scalar", &add, false, Joined::stays},
+    {"aten.sub", "Tensor Scalar", &subtract, false, Joined::stays},
     {"aten.subtract", "Tensor Scalar", &subtract},
     {"aten.rsub", "Tensor Scalar", &reversed_subtract},
-    {"aten.mul", "Tensor Scalar", &multiply},
+    {"aten.mul", "Tensor Scalar", &multiply, false, Joined::stays},
     {"aten.multiply", "Tensor Scalar", &multiply},
-    {"aten.div", "Tensor Scalar Tensor_mode Scalar_mode", &divide},
+    {"aten.div", "Tensor Scalar Tensor_mode Scalar_mode", &divide, false, Joined::stays},
     {"aten.divide", "Tensor Scalar Tensor_mode Scalar_mode", &divide},
     {"aten.true_divide", "Tensor Scalar", &divide},
     {"aten.floor_divide", "default Scalar", &floor_divide},
-    {"aten.neg", "default", &negate},
+    {"aten.neg", "default", &negate, false, Joined::stays},
     {"aten.negative", "default", &negate},
     {"aten.addcmul", "default", [](Call& c) { addcmul(c, false); }},
     {"aten.addcdiv", "default", [](Call& c) { addcmul(c, true); }},
@@ -441,7 +440,7 @@ const RuleRow rows[] = {
     {"aten.fmin", "default", &minimum},
     {"aten.max", "other", &maximum},
     {"aten.min", "other", &minimum},
-    {"aten.clamp", "default Tensor", &clamp},
+    {"aten.clamp", "default Tensor", &clamp, false, Joined::stays},
     {"aten.clip", "default Tensor", &clamp},
     {"aten.clamp_min", "default Tensor", &clamp},
     {"aten.clamp_max", "default Tensor", &clamp},
@@ -459,7 +458,7 @@ const RuleRow rows[] = {
     {"aten.sqrt", "default", &by_name<sqrt_name>},
     {"aten.rsqrt", "default", &by_name<reciprocal_sqrt_name>},
     {"aten.reciprocal", "default", &by_name<reciprocal_name>},
-    {"aten.exp", "default", &by_name<exp_name>},
+    {"aten.exp", "default", &by_name<exp_name>, false, Joined::stays},
     {"aten.exp2", "default", &by_name<exp2_name>},
     {"aten.expm1", "default", &by_name<expm1_name>},
     {"aten.special_exp2", "default", &by_name<exp2_name>},
@@ -500,34 +499,34 @@ const RuleRow rows[] = {
     {"aten.arctanh", "default", &by_name<atanh_name>},
     {"aten.deg2rad", "default", [](Call& c) { degrees(c, std::numbers::pi / 180); }},
     {"aten.rad2deg", "default", [](Call& c) { degrees(c, 180 / std::numbers::pi); }},
-    {"aten.relu", "default", &relu},
+    {"aten.relu", "default", &relu, false, Joined::stays},
     {"aten.relu6", "default", &relu6},
-    {"aten.hardtanh", "default", &hardtanh},
-    {"aten.leaky_relu", "default", &leaky_relu},
+    {"aten.hardtanh", "default", &hardtanh, false, Joined::stays},
+    {"aten.leaky_relu", "default", &leaky_relu, false, Joined::stays},
     {"aten.rrelu", "default", &rrelu},
     {"aten.prelu", "default", &prelu},
     {"aten._prelu_kernel", "default", &prelu},
-    {"aten.elu", "default", &elu},
+    {"aten.elu", "default", &elu, false, Joined::stays},
     {"aten.selu", "default", &selu},
     {"aten.celu", "default", &celu},
-    {"aten.gelu", "default", &gelu},
-    {"aten.silu", "default", &silu},
-    {"aten.mish", "default", &by_name<mish_name>},
-    {"aten.sigmoid", "default", &by_name<sigmoid_name>},
+    {"aten.gelu", "default", &gelu, false, Joined::stays},
+    {"aten.silu", "default", &silu, false, Joined::stays},
+    {"aten.mish", "default", &by_name<mish_name>, false, Joined::stays},
+    {"aten.sigmoid", "default", &by_name<sigmoid_name>, false, Joined::stays},
     {"aten.special_expit", "default", &by_name<sigmoid_name>},
     {"aten.log_sigmoid", "default", &log_sigmoid},
     {"aten.log_sigmoid_forward", "default", &log_sigmoid},
-    {"aten.tanh", "default", &by_name<tanh_name>},
-    {"aten.softplus", "default", &softplus},
+    {"aten.tanh", "default", &by_name<tanh_name>, false, Joined::stays},
+    {"aten.softplus", "default", &softplus, false, Joined::stays},
     {"aten.softsign", "default", &by_name<softsign_name>},
-    {"aten.hardsigmoid", "default", &hardsigmoid},
-    {"aten.hardswish", "default", &by_name<hard_swish_name>},
+    {"aten.hardsigmoid", "default", &hardsigmoid, false, Joined::stays},
+    {"aten.hardswish", "default", &by_name<hard_swish_name>, false, Joined::stays},
     {"aten.hardshrink", "default", [](Call& c) { shrink(c, false); }},
     {"aten.softshrink", "default", [](Call& c) { shrink(c, true); }},
     {"aten.threshold", "default", &threshold},
     {"aten.glu", "default", &glu},
     {"aten.positive", "default", &identity, true},
-    {"aten.dropout", "default", &dropout, true},
+    {"aten.dropout", "default", &dropout, true, Joined::stays},
     {"aten.feature_dropout", "default", &dropout, true},
     {"aten.alpha_dropout", "default", &dropout, true},
     {"aten.feature_alpha_dropout", "default", &dropout, true},

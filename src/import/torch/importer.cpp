@@ -25,8 +25,7 @@ bool same_first_extent(const Program& program) {
             return false;
         }
         const GraphInteger& extent = meta->second.sizes.front();
-        if (first != nullptr &&
-            (first->symbol != extent.symbol || first->value != extent.value)) {
+        if (first != nullptr && (first->symbol != extent.symbol || first->value != extent.value)) {
             return false;
         }
         first = &extent;
@@ -72,10 +71,10 @@ ScalarType Importer::type_of(const std::string& name) const {
 const Operand& Importer::find(const std::string& name) {
     const auto stale = stale_.find(name);
     if (stale != stale_.end()) {
-        throw Failure(Code::unsupported_form, {program_.file, name, "", ""},
-                      fmt::format("layer '{}' writes into a tensor that shares its elements",
-                                  stale->second),
-                      "Write the model without operations in place (x = x + 1, not x += 1).");
+        throw Failure(
+            Code::unsupported_form, {program_.file, name, "", ""},
+            fmt::format("layer '{}' writes into a tensor that shares its elements", stale->second),
+            "Write the model without operations in place (x = x + 1, not x += 1).");
     }
     const auto value = values_.find(name);
     if (value != values_.end()) {
@@ -96,8 +95,7 @@ const Operand& Importer::find(const std::string& name) {
     }
     if (!tensor->second.exact) {
         throw Failure(Code::unsupported_form, {program_.file, stored->second, "tensor", ""},
-                      "it holds integers of more than 53 bits",
-                      "Keep integers below 2^53.");
+                      "it holds integers of more than 53 bits", "Keep integers below 2^53.");
     }
     Operand operand;
     operand.is_constant = true;
@@ -115,10 +113,10 @@ Extent Importer::number(const GraphInteger& integer, const Location& where) cons
     }
     const auto found = numbers_.find(integer.symbol);
     if (found == numbers_.end()) {
-        throw Failure(Code::unsupported_form, where,
-                      fmt::format("the extent '{}' depends on data or on a free extent",
-                                  integer.symbol),
-                      "Export the model with fixed extents; only the batch axis may be free.");
+        throw Failure(
+            Code::unsupported_form, where,
+            fmt::format("the extent '{}' depends on data or on a free extent", integer.symbol),
+            "Export the model with fixed extents; only the batch axis may be free.");
     }
     return found->second;
 }
@@ -181,6 +179,40 @@ void Importer::add_inputs(Diagnostics& diagnostics) {
     }
 }
 
+std::optional<int> Importer::joined(const std::string& name) const {
+    const auto at = joined_.find(name);
+    return at == joined_.end() ? std::nullopt : std::optional(at->second);
+}
+
+std::optional<int> Importer::kept_join(const GraphNode& node, bool keeps, bool knows) const {
+    std::optional<int> axis;
+    std::int64_t rank = 0;
+    for (const auto& [name, argument] : node.arguments) {
+        for (const std::string& value : argument.names) {
+            const std::optional<int> at = joined(value);
+            if (at && ((!keeps && !knows) || (axis && *axis != *at))) {
+                throw BatchMixed();
+            }
+            axis = at ? at : axis;
+            rank = at ? std::max(rank, values_.at(value).rank()) : rank;
+        }
+    }
+    if (!axis || knows) {
+        return std::nullopt;
+    }
+    // What is not joined must be the same for all samples, and meet the axes behind only.
+    for (const auto& [name, argument] : node.arguments) {
+        for (const std::string& value : argument.names) {
+            const auto at = values_.find(value);
+            if (at != values_.end() && !joined(value) &&
+                (at->second.batch_axis >= 0 || at->second.rank() > rank - 2 - *axis)) {
+                throw BatchMixed();
+            }
+        }
+    }
+    return axis;
+}
+
 void Importer::check_results(const GraphNode& node) const {
     for (const std::string& name : node.outputs) {
         const auto value = values_.find(name);
@@ -192,6 +224,10 @@ void Importer::check_results(const GraphNode& node) const {
         Shape shape = y.sample_shape();
         if (y.batch_axis >= 0) {
             shape.insert(shape.begin() + y.batch_axis, declared_batch_.value_or(-1));
+        }
+        if (const std::optional<int> axis = joined(name)) {
+            shape.erase(shape.begin() + *axis + 1);
+            shape[static_cast<std::size_t>(*axis)] = -1;
         }
         const auto& sizes = meta->second.sizes;
         bool same = shape.size() == sizes.size();
@@ -227,6 +263,9 @@ void Importer::follow_aliases(const GraphNode& node, bool in_place, bool view) {
     for (const std::string& name : node.outputs) {
         if (!name.empty()) {
             roots_[name] = root;
+            if (view && !in_place) {
+                views_[name] = &node;
+            }
         }
     }
     if (!in_place || node.outputs.empty()) {
@@ -239,15 +278,50 @@ void Importer::follow_aliases(const GraphNode& node, bool in_place, bool view) {
                       "Export the model in evaluation mode; a circuit keeps nothing between "
                       "samples.");
     }
-    // The tensor itself has its new elements; what else shows them must not be used any more.
-    const std::string& result = node.outputs.front();
-    const Operand y = values_.at(result);
+    const std::string result = node.outputs.front();
+    const std::string written = self;
+    values_[written] = values_.at(result);
+    std::set<std::string> fresh = write_through(node, written);
+    fresh.insert({result, written});
+    // What else shows the elements must not be used any more.
     for (const auto& [name, value] : values_) {
-        if (name != result && name != self && root_of(name) == root) {
+        if (!fresh.contains(name) && root_of(name) == root) {
             stale_[name] = node.name;
         }
     }
-    values_[self] = y;
+}
+
+std::set<std::string> Importer::write_through(const GraphNode& node, const std::string& self) {
+    const std::pair<const char*, const char*> inverses[] = {
+        {"torch.ops.aten.slice.Tensor", "torch.ops.aten.slice_scatter.default"},
+        {"torch.ops.aten.select.int", "torch.ops.aten.select_scatter.default"}};
+    std::set<std::string> fresh;
+    std::string part = self;
+    std::string value = node.outputs.front();
+    while (views_.contains(part)) {
+        const GraphNode& view = *views_.at(part);
+        const auto inverse =
+            std::find_if(std::begin(inverses), std::end(inverses),
+                         [&](const auto& row) { return view.target == row.first; });
+        if (inverse == std::end(inverses)) {
+            break;
+        }
+        const std::string base = view.arguments.front().second.names.front();
+        GraphNode put = view;
+        put.target = inverse->second;
+        put.outputs = {fmt::format("{} written by {}", base, node.name)};
+        Argument source;
+        source.kind = Argument::Kind::tensor;
+        source.names.push_back(value);
+        put.arguments.emplace_back("src", std::move(source));
+        Call call(*this, put);
+        find_rule(put.target).row->rule(call);
+        value = put.outputs.front();
+        values_[base] = values_.at(value);
+        fresh.insert({base, value});
+        part = base;
+    }
+    return fresh;
 }
 
 void Importer::convert(const GraphNode& node, Diagnostics& diagnostics) {
@@ -262,10 +336,10 @@ void Importer::convert(const GraphNode& node, Diagnostics& diagnostics) {
         for (const std::string& value : argument.names) {
             if (!value.empty() && !known(value)) {
                 if (!diagnostics.has_errors()) {
-                    diagnostics.add(Code::unsupported_form, location_of(program_, node, name),
-                                    fmt::format("it uses '{}', a result that is not computed",
-                                                value),
-                                    "Export the model without that use.");
+                    diagnostics.add(
+                        Code::unsupported_form, location_of(program_, node, name),
+                        fmt::format("it uses '{}', a result that is not computed", value),
+                        "Export the model without that use.");
                 }
                 return;  // otherwise the error before it is on the list
             }
@@ -281,7 +355,12 @@ void Importer::convert(const GraphNode& node, Diagnostics& diagnostics) {
     }
     Call call(*this, node);
     try {
+        const std::optional<int> join_of =
+            kept_join(node, found.row->joined == Joined::stays, found.row->joined == Joined::known);
         found.row->rule(call);
+        if (join_of) {
+            joined_[node.outputs.at(0)] = *join_of;
+        }
         for (const std::string& name : call.unused_arguments()) {
             diagnostics.add(Code::unsupported_attribute, location_of(program_, node, name),
                             "this argument is not supported here", "Export the model without it.");
@@ -320,6 +399,9 @@ void Importer::add_outputs(Diagnostics& diagnostics) {
             continue;
         }
         Operand y = find(output);
+        if (joined(output)) {
+            throw BatchMixed();
+        }
         layers::Builder builder(out_.network, where);
         if (mode_ != BatchMode::none && y.batch_axis != 0) {
             // With a batch of one, its axis is there and goes.
@@ -331,9 +413,9 @@ void Importer::add_outputs(Diagnostics& diagnostics) {
             y = builder.reshaped(y, Shape(shape.begin() + 1, shape.end()), -1);
         }
         if (y.is_constant) {
-            y.value = out_.network.add(network::constant_operator,
-                                       Attributes::of(network::ConstantFields{y.constant}), {},
-                                       where);
+            y.value =
+                out_.network.add(network::constant_operator,
+                                 Attributes::of(network::ConstantFields{y.constant}), {}, where);
         }
         // Ports need names of their own, also where one value is given twice.
         std::string name = output;
@@ -359,8 +441,8 @@ network::ImportedModel Importer::run() {
 
 network::ImportedModel import_program(const Program& program) {
     if (program.inputs.empty()) {
-        throw Failure(Code::unsupported_form, {program.file, "", "", ""},
-                      "the model has no inputs", "Export a model that takes a tensor.");
+        throw Failure(Code::unsupported_form, {program.file, "", "", ""}, "the model has no inputs",
+                      "Export a model that takes a tensor.");
     }
     for (const BatchMode mode : {BatchMode::followed, BatchMode::single}) {
         try {

@@ -74,6 +74,10 @@ class Call : public layers::Builder {
     std::size_t outputs() const { return node_.outputs.size(); }
 
     void set(Operand y, std::size_t output = 0);
+    /// Where an argument has the batch joined with another axis (Importer::joined).
+    std::optional<int> joined(std::string_view argument);
+    /// Says so of the first result.
+    void join(int axis);
     std::vector<std::string> unused_arguments() const;
 
   private:
@@ -110,6 +114,11 @@ class Importer {
     ScalarType type_of(const std::string& name) const;
     Extent number(const GraphInteger& integer, const Location& where) const;
     void define_number(const std::string& name, Extent extent) { numbers_[name] = extent; }
+    /// A program may join the batch with a neighbouring axis ([batch * heads, ...]). The operand
+    /// keeps them apart: axis j of the program is axes j and j + 1 of the operand. Nothing: all
+    /// axes are the program's.
+    std::optional<int> joined(const std::string& name) const;
+    void join(const std::string& name, int axis) { joined_[name] = axis; }
     /// The extent that the program declares for the batch axis; nothing if it is free or not
     /// followed.
     std::optional<std::int64_t> declared_batch() const { return declared_batch_; }
@@ -119,9 +128,15 @@ class Importer {
     void add_outputs(Diagnostics& diagnostics);
     void convert(const GraphNode& node, Diagnostics& diagnostics);
     void check_results(const GraphNode& node) const;
+    /// The joined axis that the node's results keep. BatchMixed where the rule does not work with
+    /// such operands.
+    std::optional<int> kept_join(const GraphNode& node, bool keeps, bool knows) const;
     /// What follows from a node's writing into one of its operands, or giving a view of one.
     void follow_aliases(const GraphNode& node, bool in_place, bool view);
     const std::string& root_of(const std::string& name) const;
+    /// Puts what a node wrote into a view into the tensors that the view shows, as far as it is a
+    /// slice or one position of them; the names of all that are up to date then.
+    std::set<std::string> write_through(const GraphNode& node, const std::string& self);
 
     const Program& program_;
     BatchMode mode_;
@@ -129,7 +144,9 @@ class Importer {
     network::ImportedModel out_;
     std::map<std::string, Operand> values_;
     std::map<std::string, Extent> numbers_;
+    std::map<std::string, int> joined_;
     std::map<std::string, std::string> roots_;  ///< of views: the tensor that they show
+    std::map<std::string, const GraphNode*> views_;
     std::map<std::string, std::string> stale_;  ///< values that a later layer wrote into: which
 };
 

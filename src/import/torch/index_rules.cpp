@@ -132,8 +132,8 @@ void gather(Call& call) {
     index.is_integer = false;
     const std::vector<Operand> xs = aligned(call, {call.operand("self"), index});
     const GatherElementsFields fields{common_axis(call, xs, call.integer("dim")), false, "error"};
-    call.set(call.emit(gather_elements_operator, Attributes::of(fields), xs, batch_axis_of(xs))
-                 .front());
+    call.set(
+        call.emit(gather_elements_operator, Attributes::of(fields), xs, batch_axis_of(xs)).front());
 }
 
 /// Like gather, but the other axes broadcast.
@@ -192,8 +192,7 @@ void scatter_with(Call& call, const Operand& source, ScatterFields fields) {
         }
         xs[2] = call.sliced(xs[2], static_cast<std::int64_t>(i), 0, wanted[i]);
     }
-    call.set(
-        call.emit(scatter_operator, Attributes::of(fields), xs, batch_axis_of(xs)).front());
+    call.set(call.emit(scatter_operator, Attributes::of(fields), xs, batch_axis_of(xs)).front());
 }
 
 /// One number for every position.
@@ -229,11 +228,8 @@ void scatter_add(Call& call) {
 }
 
 void scatter_reduce(Call& call) {
-    const std::pair<const char*, const char*> kinds[] = {{"sum", "sum"},
-                                                         {"prod", "prod"},
-                                                         {"mean", "mean"},
-                                                         {"amax", "max"},
-                                                         {"amin", "min"}};
+    const std::pair<const char*, const char*> kinds[] = {
+        {"sum", "sum"}, {"prod", "prod"}, {"mean", "mean"}, {"amax", "max"}, {"amin", "min"}};
     const std::string reduce = call.text("reduce");
     ScatterFields fields;
     fields.reduction = "";
@@ -378,8 +374,8 @@ std::vector<Tensor> true_positions(const Tensor& mask) {
             continue;
         }
         for (std::size_t i = 0; i < out.size(); ++i) {
-            out[i].values.push_back(static_cast<double>(
-                static_cast<std::int64_t>(e) / strides[i] % mask.shape[i]));
+            out[i].values.push_back(
+                static_cast<double>(static_cast<std::int64_t>(e) / strides[i] % mask.shape[i]));
         }
     }
     for (Tensor& positions : out) {
@@ -584,8 +580,8 @@ void take(Call& call) {
     if (x.batch_axis >= 0 || index.batch_axis >= 0) {
         throw BatchMixed();
     }
-    call.set(gathered(call, call.reshaped(x, {element_count(x.sample_shape())}, -1), 0, index,
-                      true));
+    call.set(
+        gathered(call, call.reshaped(x, {element_count(x.sample_shape())}, -1), 0, index, true));
 }
 
 void one_hot(Call& call) {

@@ -18,13 +18,36 @@ namespace {
 
 using namespace gatewright::operators;
 
+/// The axis of rows that has the batch in it; the last axis may not have it.
+std::optional<int> rows_joined(Call& call, const char* name) {
+    const std::optional<int> joined = call.joined(name);
+    if (joined && *joined + 2 >= call.operand(name).rank()) {
+        throw BatchMixed();
+    }
+    return joined;
+}
+
 void linear_rule(Call& call) {
     const Operand x = call.operand("input");
     const Operand weight = call.operand("weight");
-    call.set(linear(call, x, weight, call.optional("bias")));
+    const std::optional<Operand> bias = call.optional("bias");
+    const std::optional<int> joined = rows_joined(call, "input");
+    call.set(linear(call, x, weight, bias));
+    if (joined) {
+        call.join(*joined);
+    }
 }
 
 void matmul(Call& call, const char* first, const char* second) {
+    // Rows may have the batch in them; of two tensors with batches both have (see the table).
+    const std::optional<int> joined = rows_joined(call, first);
+    const std::optional<int> other = call.joined(second);
+    if (other && other != joined) {
+        throw BatchMixed();
+    }
+    if (joined) {
+        call.join(*joined);
+    }
     call.set(product(call, call.operand(first), call.operand(second)));
 }
 
@@ -37,6 +60,13 @@ void add_product(Call& call, const char* first, const char* second) {
     const double beta = call.real("beta", 1);
     const double alpha = call.real("alpha", 1);
     const Operand self = call.operand("self");
+    const std::optional<int> joined = rows_joined(call, first);
+    if (joined) {
+        if (call.joined(second) || self.rank() > 1) {
+            throw BatchMixed();
+        }
+        call.join(*joined);
+    }
     const Operand y = times(call, product(call, call.operand(first), call.operand(second)), alpha);
     // With beta 0 not even infinities of self count.
     call.set(beta == 0 ? y : call.add(times(call, self, beta), y));
@@ -208,8 +238,7 @@ void convolution(Call& call, bool transposed) {
         if (padding == "same") {
             for (std::size_t i = 0; i < spatial; ++i) {
                 call.demand(c.strides[i] == 1, "padding", "it is 'same' with a stride");
-                const std::int64_t total =
-                    c.dilations[i] * (c.weight.sample_shape()[i + 2] - 1);
+                const std::int64_t total = c.dilations[i] * (c.weight.sample_shape()[i + 2] - 1);
                 c.before[i] = total / 2;
                 c.after[i] = total - total / 2;
             }
@@ -243,9 +272,8 @@ void im2col(Call& call) {
         const Operand y =
             call.emit(window_operator, Attributes::of(fields), {sample}, sample.batch_axis).front();
         const Shape& shape = y.sample_shape();
-        return call.transposed(
-            call.reshaped(y, {shape[0] * shape[1], shape[2]}, sample.batch_axis), {1, 0},
-            sample.batch_axis);
+        return call.transposed(call.reshaped(y, {shape[0] * shape[1], shape[2]}, sample.batch_axis),
+                               {1, 0}, sample.batch_axis);
     }));
 }
 
@@ -284,8 +312,7 @@ void col2im(Call& call) {
         }
         ConvTransposeFields of = fields;
         of.groups = channels;
-        const Operand patches =
-            call.reshaped(sample, {rows, grid[0], grid[1]}, sample.batch_axis);
+        const Operand patches = call.reshaped(sample, {rows, grid[0], grid[1]}, sample.batch_axis);
         return call
             .emit(conv_transpose_operator, Attributes::of(of),
                   {patches, Call::tensor(std::move(ones))}, sample.batch_axis)
@@ -303,7 +330,11 @@ void softmax(Call& call, bool logarithm) {
         call.set(Call::number(logarithm ? 0 : 1));
         return;
     }
-    const SoftmaxFields fields{call.axis(x, call.integer("dim")), logarithm};
+    const std::int64_t dim = call.integer("dim");
+    if (dim >= 0 && call.joined("self")) {
+        throw BatchMixed();  // the operand has one axis more
+    }
+    const SoftmaxFields fields{call.axis(x, dim), logarithm};
     call.set(call.emit(softmax_operator, Attributes::of(fields), {x}, x.batch_axis).front());
 }
 
@@ -322,12 +353,13 @@ void safe_softmax(Call& call) {
 }
 
 const RuleRow rows[] = {
-    {"aten.linear", "default", &linear_rule},
+    {"aten.linear", "default", &linear_rule, false, Joined::known},
     {"aten.matmul", "default", [](Call& c) { matmul(c, "self", "other"); }},
-    {"aten.mm", "default", [](Call& c) { matmul(c, "self", "mat2"); }},
-    {"aten.bmm", "default", [](Call& c) { matmul(c, "self", "mat2"); }},
+    {"aten.mm", "default", [](Call& c) { matmul(c, "self", "mat2"); }, false, Joined::known},
+    {"aten.bmm", "default", [](Call& c) { matmul(c, "self", "mat2"); }, false, Joined::stays},
     {"aten.mv", "default", [](Call& c) { matmul(c, "self", "vec"); }},
-    {"aten.addmm", "default", [](Call& c) { add_product(c, "mat1", "mat2"); }},
+    {"aten.addmm", "default", [](Call& c) { add_product(c, "mat1", "mat2"); }, false,
+     Joined::known},
     {"aten.baddbmm", "default", [](Call& c) { add_product(c, "batch1", "batch2"); }},
     {"aten.addmv", "default", [](Call& c) { add_product(c, "mat", "vec"); }},
     {"aten.dot", "default", [](Call& c) { dot(c, "self", "tensor"); }},
@@ -349,8 +381,8 @@ const RuleRow rows[] = {
     {"aten._convolution", "default", [](Call& c) { convolution(c, false); }},
     {"aten.im2col", "default", &im2col},
     {"aten.col2im", "default", &col2im},
-    {"aten.softmax", "int", [](Call& c) { softmax(c, false); }},
-    {"aten._softmax", "default", [](Call& c) { softmax(c, false); }},
+    {"aten.softmax", "int", [](Call& c) { softmax(c, false); }, false, Joined::stays},
+    {"aten._softmax", "default", [](Call& c) { softmax(c, false); }, false, Joined::stays},
     {"aten._safe_softmax", "default", &safe_softmax},
     {"aten.log_softmax", "int", [](Call& c) { softmax(c, true); }},
     {"aten._log_softmax", "default", [](Call& c) { softmax(c, true); }},

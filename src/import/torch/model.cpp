@@ -293,8 +293,7 @@ void ProgramReader::read_node(const Json& json, Program& out) const {
     GraphNode node;
     node.target = text(member(json, "target"));
     for (const Json& input : list(json, "inputs")) {
-        node.arguments.emplace_back(text(member(input, "name")),
-                                    argument(member(input, "arg")));
+        node.arguments.emplace_back(text(member(input, "name")), argument(member(input, "arg")));
     }
     for (const Json& output : list(json, "outputs")) {
         outputs_of(output, node.outputs);
@@ -339,7 +338,8 @@ void ProgramReader::read_signature(const Json& json, Program& out) const {
                 out.stored[tensor_name(member(*value, "arg"))] = text(member(*value, key));
                 known = true;
                 const Json* kept = find(*value, "persistent");
-                if (tag == "parameter" || (tag == "buffer" && (kept == nullptr || boolean(*kept)))) {
+                if (tag == "parameter" ||
+                    (tag == "buffer" && (kept == nullptr || boolean(*kept)))) {
                     out.saved.insert(text(member(*value, key)));
                 }
             }

@@ -24,19 +24,19 @@ struct GraphInteger {
 struct Argument {
     enum class Kind {
         none,
-        tensor,    ///< names: one
-        tensors,   ///< names; "" for one that is left out
-        integer,   ///< integers: one
+        tensor,   ///< names: one
+        tensors,  ///< names; "" for one that is left out
+        integer,  ///< integers: one
         integers,
-        real,      ///< reals: one
+        real,  ///< reals: one
         reals,
-        boolean,   ///< integers: one, 0 or 1; a symbolic one has a symbol
+        boolean,  ///< integers: one, 0 or 1; a symbolic one has a symbol
         booleans,
-        text,      ///< texts: one
+        text,  ///< texts: one
         texts,
-        type,      ///< integers: one, a ScalarType
-        place,     ///< device, layout or memory format: where elements lie, not what they are
-        unknown,   ///< texts: what the file calls it
+        type,     ///< integers: one, a ScalarType
+        place,    ///< device, layout or memory format: where elements lie, not what they are
+        unknown,  ///< texts: what the file calls it
     };
     Kind kind = Kind::none;
     std::vector<std::string> names;
@@ -68,9 +68,9 @@ struct Program {
     std::string file;
     std::string name = "model";
     std::vector<GraphNode> nodes;
-    std::map<std::string, TensorMeta> metas;  ///< by value; of every tensor, or empty
-    std::vector<GraphInput> inputs;           ///< the user's
-    std::vector<std::string> outputs;         ///< the user's: names of values
+    std::map<std::string, TensorMeta> metas;    ///< by value; of every tensor, or empty
+    std::vector<GraphInput> inputs;             ///< the user's
+    std::vector<std::string> outputs;           ///< the user's: names of values
     std::map<std::string, std::string> stored;  ///< value: name in `tensors`
     TensorStore tensors;
     std::set<std::string> saved;  ///< tensors that a state dictionary of the model holds

@@ -27,7 +27,7 @@ constexpr std::string_view bookkeeping[] = {
     "_backend",
     "_version",
     "dump_patches",
-    "inplace",        // the result is the same
+    "inplace",  // the result is the same
     "__constants__",
 };
 

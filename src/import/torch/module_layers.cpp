@@ -55,8 +55,7 @@ void dropout(Chain& c, Module& m) {
     if (p != 0) {
         demand_evaluation(m);
     }
-    c.add(m, "dropout.default", "input",
-          {{"p", Chain::number(p)}, {"train", Chain::flag(false)}});
+    c.add(m, "dropout.default", "input", {{"p", Chain::number(p)}, {"train", Chain::flag(false)}});
 }
 
 /// One number of the layer, by the operator's name of it.
@@ -84,8 +83,7 @@ void threshold(Chain& c, Module& m) {
 }
 
 void gelu(Chain& c, Module& m) {
-    c.add(m, "gelu.default", "self",
-          {{"approximate", Chain::text(m.text("approximate", "none"))}});
+    c.add(m, "gelu.default", "self", {{"approximate", Chain::text(m.text("approximate", "none"))}});
 }
 
 void prelu(Chain& c, Module& m) {
@@ -184,9 +182,8 @@ void convolution(Chain& c, Module& m) {
     const bool transposed = m.flag("transposed", false);
     const std::string rank(1, m.type()[m.type().size() - 2]);
     const std::string mode = m.text("padding_mode", "zeros");
-    Argument padding =
-        m.is_text("padding") ? Chain::text(m.text("padding", "valid"))
-                             : Chain::integers(m.integers("padding"));
+    Argument padding = m.is_text("padding") ? Chain::text(m.text("padding", "valid"))
+                                            : Chain::integers(m.integers("padding"));
     if (mode != "zeros") {
         c.add(m, "pad.default", "self",
               {{"pad", Chain::integers(m.integers("_reversed_padding_repeated_twice"))},
@@ -241,8 +238,7 @@ void average_pool(Chain& c, Module& m) {
                            {"ceil_mode", Chain::flag(m.flag("ceil_mode", false))},
                            {"count_include_pad", Chain::flag(m.flag("count_include_pad", true))}};
     if (m.has("divisor_override")) {
-        arguments.emplace_back("divisor_override",
-                               Chain::integer(m.integer("divisor_override")));
+        arguments.emplace_back("divisor_override", Chain::integer(m.integer("divisor_override")));
     }
     c.add(m, fmt::format("avg_pool{}d.default", rank_of(m)), "self", std::move(arguments));
 }
@@ -271,9 +267,9 @@ void upsample(Chain& c, Module& m) {
     }
     const std::string mode = m.text("mode", "nearest");
     const std::pair<const char*, const char*> modes[] = {
-        {"nearest", "upsample_nearest?d"},      {"nearest-exact", "_upsample_nearest_exact?d"},
-        {"linear", "upsample_linear1d"},        {"bilinear", "upsample_bilinear2d"},
-        {"bicubic", "upsample_bicubic2d"},      {"trilinear", "upsample_trilinear3d"}};
+        {"nearest", "upsample_nearest?d"}, {"nearest-exact", "_upsample_nearest_exact?d"},
+        {"linear", "upsample_linear1d"},   {"bilinear", "upsample_bilinear2d"},
+        {"bicubic", "upsample_bicubic2d"}, {"trilinear", "upsample_trilinear3d"}};
     std::string target;
     for (const auto& [name, op] : modes) {
         target = mode == name ? op : target;

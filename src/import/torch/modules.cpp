@@ -54,11 +54,11 @@ std::optional<Shape> sample_shape(const Program& program) {
             return std::nullopt;
         }
         // What keeps a vector as it is.
-        const bool keeps = target.ends_with("dropout.default") || target.ends_with("alias.default") ||
-                           target.ends_with("relu.default") || target.ends_with("tanh.default") ||
-                           target.ends_with("sigmoid.default") ||
-                           target.ends_with("batch_norm.default") ||
-                           target.ends_with("flatten.using_ints");
+        const bool keeps =
+            target.ends_with("dropout.default") || target.ends_with("alias.default") ||
+            target.ends_with("relu.default") || target.ends_with("tanh.default") ||
+            target.ends_with("sigmoid.default") || target.ends_with("batch_norm.default") ||
+            target.ends_with("flatten.using_ints");
         if (!keeps) {
             return std::nullopt;
         }

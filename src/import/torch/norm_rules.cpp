@@ -46,12 +46,12 @@ Shape last_axes(Call& call, const Operand& x) {
     if (x.batch_axis >= 0 && static_cast<std::size_t>(x.rank() - x.batch_axis) <= count) {
         throw BatchMixed();
     }
-    const bool fits = count <= shape.size() &&
-                      std::equal(normalised.begin(), normalised.end(),
-                                 shape.end() - static_cast<std::ptrdiff_t>(count));
-    call.demand(fits, "normalized_shape",
-                fmt::format("{} are not the last extents of {}", to_string(normalised),
-                            to_string(shape)));
+    const bool fits =
+        count <= shape.size() && std::equal(normalised.begin(), normalised.end(),
+                                            shape.end() - static_cast<std::ptrdiff_t>(count));
+    call.demand(
+        fits, "normalized_shape",
+        fmt::format("{} are not the last extents of {}", to_string(normalised), to_string(shape)));
     Shape axes(count);
     std::iota(axes.begin(), axes.end(), static_cast<std::int64_t>(shape.size() - count));
     return axes;
@@ -72,8 +72,8 @@ void rms_norm(Call& call) {
     const double epsilon =
         call.real("eps", static_cast<double>(std::numeric_limits<float>::epsilon()));
     const layers::Affine affine{call.optional("weight"), std::nullopt};
-    call.set(layers::batched_as(
-        layers::rms_norm(call, layers::in_front(x), axes, epsilon, affine), x));
+    call.set(
+        layers::batched_as(layers::rms_norm(call, layers::in_front(x), axes, epsilon, affine), x));
 }
 
 /// Axis 1 of the program's shape, the channels, and the axes behind it.
@@ -97,8 +97,8 @@ void group_norm(Call& call, const char* groups_name) {
         call.ignore(name);  // extents of the input, once more
     }
     const double epsilon = call.real("eps", 1e-5);
-    call.set(layers::group_norm(call, x, axis, others, groups, epsilon,
-                                affine_along(call, x, axis)));
+    call.set(
+        layers::group_norm(call, x, axis, others, groups, epsilon, affine_along(call, x, axis)));
 }
 
 /// With the statistics that the model was trained with.
@@ -182,8 +182,8 @@ void instance_norm(Call& call) {
 }
 
 const RuleRow rows[] = {
-    {"aten.layer_norm", "default", &layer_norm},
-    {"aten.native_layer_norm", "default", &layer_norm},
+    {"aten.layer_norm", "default", &layer_norm, false, Joined::stays},
+    {"aten.native_layer_norm", "default", &layer_norm, false, Joined::stays},
     {"aten.rms_norm", "default", &rms_norm},
     {"aten._fused_rms_norm", "default", &rms_norm},
     {"aten.group_norm", "default", [](Call& c) { group_norm(c, "num_groups"); }},

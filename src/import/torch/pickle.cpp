@@ -69,16 +69,20 @@ constexpr std::string_view known_names[] = {
     "torch.nn.parameter.Buffer",
     "torch.nn.modules.",
     "torch.nn.functional.",
+    "torch.nn.backends.thnn._get_thnn_function_backend",  // modules of PyTorch before 1.2
     "torch._C._nn.",
     "torch.ao.nn.",
 };
 
 bool is_element_type(std::string_view name) {
-    constexpr std::string_view types[] = {
-        "uint8",   "int8",      "int16",      "int32",    "int64",   "float16",
-        "float32", "float64",   "complex32",  "complex64", "complex128", "bool",
-        "bfloat16", "half",     "float",      "double",   "int",     "long",
-        "short",   "strided",   "contiguous_format", "preserve_format"};
+    constexpr std::string_view types[] = {"uint8",          "int8",       "int16",
+                                          "int32",          "int64",      "float16",
+                                          "float32",        "float64",    "complex32",
+                                          "complex64",      "complex128", "bool",
+                                          "bfloat16",       "half",       "float",
+                                          "double",         "int",        "long",
+                                          "short",          "strided",    "contiguous_format",
+                                          "preserve_format"};
     for (const std::string_view type : types) {
         if (name == type) {
             return true;
@@ -105,7 +109,8 @@ bool is_known(std::string_view name) {
 
 class Reader {
   public:
-    Reader(std::span<const std::byte> bytes, const std::string& file) : bytes_(bytes), file_(file) {}
+    Reader(std::span<const std::byte> bytes, const std::string& file)
+        : bytes_(bytes), file_(file) {}
 
     Pickle run() {
         while (!step()) {
@@ -119,8 +124,7 @@ class Reader {
 
     [[noreturn]] void malformed(const std::string& message) const {
         throw Failure(Code::store_malformed, {file_, "", "", ""},
-                      fmt::format("its pickle {} (byte {})", message, at_),
-                      "Save the file again.");
+                      fmt::format("its pickle {} (byte {})", message, at_), "Save the file again.");
     }
 
     std::span<const std::byte> take(std::uint64_t count) {
@@ -281,8 +285,9 @@ class Reader {
     void global(const std::string& module, const std::string& name) {
         std::string full = module + "." + name;
         if (!is_known(full)) {
-            const bool is_class = module.starts_with("__main__") || module.find('.') !=
-                                  std::string::npos || module == "models" || module == "model";
+            const bool is_class = module.starts_with("__main__") ||
+                                  module.find('.') != std::string::npos || module == "models" ||
+                                  module == "model";
             throw Failure(Code::code_refused, {file_, "", "", ""},
                           fmt::format("the file asks for {} '{}', which is code outside PyTorch's "
                                       "own layers; nothing of a file is run",
@@ -303,9 +308,9 @@ class Reader {
         }
         const std::string name = function.text;
         const bool none = arguments.empty();
-        const bool copies = arguments.size() == 1 &&
-                            (out_.values[arguments[0]].kind == Kind::list ||
-                             out_.values[arguments[0]].kind == Kind::tuple);
+        const bool copies =
+            arguments.size() == 1 && (out_.values[arguments[0]].kind == Kind::list ||
+                                      out_.values[arguments[0]].kind == Kind::tuple);
         if (name == "collections.OrderedDict" || name == "builtins.dict" ||
             name == "collections.defaultdict" || name == "collections.Counter") {
             std::vector<PickleRef> items;

@@ -22,7 +22,7 @@ struct PickleValue {
         real,
         text,
         bytes,
-        list,        ///< list or set
+        list,  ///< list or set
         tuple,
         dict,        ///< items: key, value, key, value, ...
         global,      ///< text: "module.name"

@@ -10,6 +10,7 @@
 #include "import/torch/samples.h"
 #include "operators/layers.h"
 #include "operators/move.h"
+#include "operators/selection.h"
 
 namespace gatewright::torch {
 
@@ -65,13 +66,72 @@ Operand pooled(Call& call, const Operand& x, std::size_t rank, const PoolFields&
         });
 }
 
+/// Whether a result is an argument of a later layer or an output of the program.
+bool is_used(Call& call, const std::string& name) {
+    const Program& program = call.importer().program();
+    const auto names_it = [&](const GraphNode& node) {
+        return std::any_of(node.arguments.begin(), node.arguments.end(), [&](const auto& entry) {
+            const auto& names = entry.second.names;
+            return std::find(names.begin(), names.end(), name) != names.end();
+        });
+    };
+    return std::find(program.outputs.begin(), program.outputs.end(), name) !=
+               program.outputs.end() ||
+           std::any_of(program.nodes.begin(), program.nodes.end(), names_it);
+}
+
+/// Where each patch's first maximum lies: its number among the spatial positions of its channel.
+Operand positions_of_maxima(Call& call, const Operand& sample, const WindowFields& window) {
+    const int batch_axis = sample.batch_axis;
+    const Shape spatial(sample.sample_shape().begin() + 1, sample.sample_shape().end());
+    const std::int64_t channels = sample.sample_shape().front();
+    const Operand patches =
+        call.emit(window_operator, Attributes::of(window), {sample}, batch_axis).front();
+    Shape grid = patches.sample_shape();
+    grid.pop_back();
+    const std::int64_t count = element_count(grid);
+    const std::int64_t positions =
+        patches.sample_shape().back() / std::max<std::int64_t>(channels, 1);
+    const Operand best =
+        call.emit(argmax_operator, Attributes::of(ArgLayerFields{2, true, false, false}),
+                  {call.reshaped(patches, {count, channels, positions}, batch_axis)}, batch_axis)
+            .front();
+    // The same patches of a tensor that holds the number of each position.
+    Tensor numbers{spatial, {}};
+    for (std::int64_t i = 0; i < element_count(spatial); ++i) {
+        numbers.values.push_back(static_cast<double>(i));
+    }
+    numbers.shape.insert(numbers.shape.begin(), 1);
+    const Operand numbered =
+        call.emit(window_operator, Attributes::of(window), {Call::tensor(std::move(numbers))}, -1)
+            .front();
+    const Operand table = call.expanded(call.reshaped(numbered, {count, 1, positions}, -1),
+                                        {count, channels, positions});
+    const Operand found =
+        call.emit(gather_elements_operator, Attributes::of(GatherElementsFields{2, false, "error"}),
+                  {table, best}, batch_axis)
+            .front();
+    grid.insert(grid.begin(), channels);
+    return call.reshaped(
+        call.transposed(call.reshaped(found, {count, channels}, batch_axis), {1, 0}, batch_axis),
+        grid, batch_axis);
+}
+
 template <std::size_t rank>
 void max_pool(Call& call) {
     const Operand x = call.operand("self");
     PoolFields fields = window(call, x, rank, "max");
     fields.uncounted.clear();  // maxima do not count
     call.set(pooled(call, x, rank, fields));
-    // The second result, the positions of the maxima, stays undefined: its use is an error.
+    if (call.outputs() > 1 && is_used(call, call.node().outputs[1])) {
+        const WindowFields window{fields.kernel, fields.strides, fields.dilations,
+                                  fields.before, fields.after,   true};
+        call.set(for_each_sample(call, x, static_cast<std::int64_t>(rank) + 1,
+                                 [&](const Operand& sample) {
+                                     return positions_of_maxima(call, sample, window);
+                                 }),
+                 1);
+    }
 }
 
 template <std::size_t rank>
@@ -101,9 +161,8 @@ void adaptive(Call& call, const char* kind) {
     const Operand x = call.operand("self");
     const Shape extents = call.spatial("output_size", rank, 1);
     call.set(for_each_sample(
-        call, x, static_cast<std::int64_t>(rank) + 1, [&](const Operand& sample) {
-            return layers::adaptive_pool(call, sample, kind, extents);
-        }));
+        call, x, static_cast<std::int64_t>(rank) + 1,
+        [&](const Operand& sample) { return layers::adaptive_pool(call, sample, kind, extents); }));
 }
 
 struct Pads {

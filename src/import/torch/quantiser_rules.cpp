@@ -134,8 +134,8 @@ void dequantize(Call& call, bool channels) {
     call.ignore("out_dtype");  // the program says the result's type
     const Parameters p = parameters_of(call, x, channels ? "scales" : "scale",
                                        channels ? "zero_points" : "zero_point");
-    call.set(exact(call, multiply_operator, exact(call, subtract_operator, x, p.zero_point),
-                   p.scale));
+    call.set(
+        exact(call, multiply_operator, exact(call, subtract_operator, x, p.zero_point), p.scale));
 }
 
 const RuleRow rows[] = {

@@ -57,10 +57,10 @@ RecurrentResult run(Call& call, const Cell& cell, const Operand& x, const Parame
     const Shape& recurrent = p.recurrent.sample_shape();
     if (weights.size() != 2 || recurrent.size() != 2 || weights[0] % cell.gate_count != 0 ||
         recurrent[0] != weights[0] || weights[1] != x.sample_shape().back()) {
-        call.refuse(fmt::format("weights {} and {} do not fit an input of shape {}",
-                                to_string(weights), to_string(recurrent),
-                                to_string(x.sample_shape())),
-                    {}, "params");
+        call.refuse(
+            fmt::format("weights {} and {} do not fit an input of shape {}", to_string(weights),
+                        to_string(recurrent), to_string(x.sample_shape())),
+            {}, "params");
     }
     Recurrence layer;
     layer.cell = cell.kind;
@@ -100,8 +100,8 @@ Stack run_layers(Call& call, const Cell& cell, Operand x, const std::vector<Para
     for (std::size_t at = 0; at < all.size(); at += directions) {
         std::vector<Operand> sides;
         for (std::size_t d = 0; d < directions; ++d) {
-            const RecurrentResult y = run(call, cell, x, all[at + d], states[at + d],
-                                          memories[at + d], d == 1);
+            const RecurrentResult y =
+                run(call, cell, x, all[at + d], states[at + d], memories[at + d], d == 1);
             sides.push_back(y.outputs);
             out.states.push_back(y.state);
             out.cells.push_back(y.cell);
@@ -122,9 +122,9 @@ std::vector<Parameters> parameters_of(Call& call, const Cell& cell, std::int64_t
     const auto entries = static_cast<std::size_t>(count);
     const bool projected = cell.kind == CellKind::lstm && list.size() == entries * (plain + 1);
     const std::size_t each = plain + (projected ? 1 : 0);
-    call.demand(list.size() == entries * each, "params",
-                fmt::format("there are {} tensors for {} layers and directions", list.size(),
-                            count));
+    call.demand(
+        list.size() == entries * each, "params",
+        fmt::format("there are {} tensors for {} layers and directions", list.size(), count));
     std::vector<Parameters> out;
     for (std::size_t i = 0; i < entries; ++i) {
         Parameters p;
@@ -155,9 +155,9 @@ States states_of(Call& call, const std::optional<Operand>& hx, std::size_t count
     }
     const auto axes = static_cast<std::int64_t>(batched ? 3 : 2);
     if (hx->rank() != axes || hx->sample_shape()[0] != static_cast<std::int64_t>(count)) {
-        call.refuse(fmt::format("an initial state of shape {} does not fit",
-                                to_string(hx->sample_shape())),
-                    {}, "hx");
+        call.refuse(
+            fmt::format("an initial state of shape {} does not fit", to_string(hx->sample_shape())),
+            {}, "hx");
     }
     for (std::size_t i = 0; i < count; ++i) {
         Operand state = call.selected(*hx, 0, static_cast<std::int64_t>(i));
@@ -181,8 +181,7 @@ void recurrent(Call& call, const Cell& cell) {
     const Operand x = call.operand("input");
     const bool batch_first = call.flag("batch_first");
     const std::size_t directions = call.flag("bidirectional") ? 2 : 1;
-    const std::int64_t count =
-        call.integer("num_layers") * static_cast<std::int64_t>(directions);
+    const std::int64_t count = call.integer("num_layers") * static_cast<std::int64_t>(directions);
     const std::vector<Parameters> parameters = parameters_of(call, cell, count);
     const double dropout = call.real("dropout");
     call.demand(!call.flag("train") || dropout == 0, "train",
@@ -296,9 +295,9 @@ void single_step(Call& call, const Cell& cell) {
         Shape row = sample.sample_shape();
         row.insert(row.begin(), 1);
         sample = call.reshaped(sample, row, sample.batch_axis);
-        const RecurrentResult y = run(call, cell, sample, p, state_of(hx, i),
-                                      cell.kind == CellKind::lstm ? state_of(cx, i) : std::nullopt,
-                                      false);
+        const RecurrentResult y =
+            run(call, cell, sample, p, state_of(hx, i),
+                cell.kind == CellKind::lstm ? state_of(cx, i) : std::nullopt, false);
         states.push_back(y.state);
         cells.push_back(y.cell);
     }

@@ -43,9 +43,9 @@ int batch_behind(const Operand& x, const Shape& axes, bool keep) {
     if (x.batch_axis < 0 || keep) {
         return x.batch_axis;
     }
-    return x.batch_axis - static_cast<int>(std::count_if(
-                              axes.begin(), axes.end(),
-                              [&](std::int64_t axis) { return axis < x.batch_axis; }));
+    return x.batch_axis -
+           static_cast<int>(std::count_if(axes.begin(), axes.end(),
+                                          [&](std::int64_t axis) { return axis < x.batch_axis; }));
 }
 
 Operand reduced(Call& call, const Operand& x, const std::string& kind, const Shape& axes,
@@ -75,10 +75,10 @@ void extremum_at(Call& call, bool smallest) {
     call.set(reduced(call, x, smallest ? "min" : "max", {axis}, keep), 0);
     if (call.outputs() > 1) {
         const ArgLayerFields fields{axis, keep, smallest, false};
-        call.set(call.emit(argmax_operator, Attributes::of(fields), {x},
-                           batch_behind(x, {axis}, keep))
-                     .front(),
-                 1);
+        call.set(
+            call.emit(argmax_operator, Attributes::of(fields), {x}, batch_behind(x, {axis}, keep))
+                .front(),
+            1);
     }
 }
 
@@ -189,9 +189,9 @@ void variance(Call& call, bool deviation, bool with_mean) {
         count *= static_cast<double>(x.sample_shape()[static_cast<std::size_t>(axis)]);
     }
     if (!(count - correction > 0)) {
-        call.refuse(fmt::format("the variance of {} elements is divided by {}", count,
-                                count - correction),
-                    {}, "correction");
+        call.refuse(
+            fmt::format("the variance of {} elements is divided by {}", count, count - correction),
+            {}, "correction");
     }
     const Operand mean = reduced(call, x, "mean", axes, true);
     const Operand squares = call.function("square", call.subtract(x, mean));
@@ -225,8 +225,8 @@ void log_sum_exp(Call& call) {
     const Operand largest = reduced(call, x, "max", axes, true);
     const Operand sum =
         reduced(call, call.function("exp", call.subtract(x, largest)), "sum", axes, keep);
-    call.set(call.add(call.function("log", sum),
-                      keep ? largest : reduced(call, x, "max", axes, false)));
+    call.set(
+        call.add(call.function("log", sum), keep ? largest : reduced(call, x, "max", axes, false)));
 }
 
 void norm(Call& call, const char* order) {
@@ -254,8 +254,7 @@ void cumulate(Call& call, const char* kind) {
     CumulativeFields fields;
     fields.kind = kind;
     fields.axis = call.axis(x, call.integer("dim"));
-    const auto results =
-        call.emit(cumulative_operator, Attributes::of(fields), {x}, x.batch_axis);
+    const auto results = call.emit(cumulative_operator, Attributes::of(fields), {x}, x.batch_axis);
     for (std::size_t i = 0; i < results.size(); ++i) {
         call.set(results[i], i);
     }

@@ -23,9 +23,8 @@ std::vector<layers::ResizedAxis> resized_axes(Call& call, const Operand& x, std:
         scales = call.reals("scale_factors");
     } else {
         // Older and decomposed forms name the scale of each axis.
-        const char* names[3][3] = {{"scales", "", ""},
-                                   {"scales_h", "scales_w", ""},
-                                   {"scales_d", "scales_h", "scales_w"}};
+        const char* names[3][3] = {
+            {"scales", "", ""}, {"scales_h", "scales_w", ""}, {"scales_d", "scales_h", "scales_w"}};
         for (std::size_t i = 0; i < rank; ++i) {
             if (call.has(names[rank - 1][i])) {
                 scales.push_back(call.real(names[rank - 1][i]));
@@ -54,9 +53,10 @@ std::vector<layers::ResizedAxis> resized_axes(Call& call, const Operand& x, std:
             }
             axis.scale = scales[i];
         }
-        axis.out = sizes.empty() ? static_cast<std::int64_t>(
-                                       std::floor(static_cast<double>(shape[at]) * scales[i]))
-                                 : sizes[i];
+        axis.out =
+            sizes.empty()
+                ? static_cast<std::int64_t>(std::floor(static_cast<double>(shape[at]) * scales[i]))
+                : sizes[i];
         axes.push_back(axis);
     }
     return axes;
@@ -90,12 +90,9 @@ const RuleRow rows[] = {
     {"aten.upsample_nearest1d", "default vec", [](Call& c) { resize(c, 1, nearest); }},
     {"aten.upsample_nearest2d", "default vec", [](Call& c) { resize(c, 2, nearest); }},
     {"aten.upsample_nearest3d", "default vec", [](Call& c) { resize(c, 3, nearest); }},
-    {"aten._upsample_nearest_exact1d", "default vec",
-     [](Call& c) { resize(c, 1, nearest_exact); }},
-    {"aten._upsample_nearest_exact2d", "default vec",
-     [](Call& c) { resize(c, 2, nearest_exact); }},
-    {"aten._upsample_nearest_exact3d", "default vec",
-     [](Call& c) { resize(c, 3, nearest_exact); }},
+    {"aten._upsample_nearest_exact1d", "default vec", [](Call& c) { resize(c, 1, nearest_exact); }},
+    {"aten._upsample_nearest_exact2d", "default vec", [](Call& c) { resize(c, 2, nearest_exact); }},
+    {"aten._upsample_nearest_exact3d", "default vec", [](Call& c) { resize(c, 3, nearest_exact); }},
     {"aten.upsample_linear1d", "default vec", [](Call& c) { resize(c, 1, linear); }},
     {"aten.upsample_bilinear2d", "default vec", [](Call& c) { resize(c, 2, linear); }},
     {"aten.upsample_trilinear3d", "default vec", [](Call& c) { resize(c, 3, linear); }},

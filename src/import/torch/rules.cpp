@@ -9,16 +9,16 @@ namespace {
 
 /// Where a tensor lies, how it is laid out and what serves training: never what it holds.
 constexpr std::string_view harmless[] = {
-    "device",        "layout",       "pin_memory",    "memory_format", "non_blocking",
-    "copy",          "cudnn_enabled", "cudnn_enable", "benchmark",     "deterministic",
-    "allow_tf32",    "generator",    "requires_grad", "sparse",        "scale_grad_by_freq",
+    "device",     "layout",        "pin_memory",    "memory_format", "non_blocking",
+    "copy",       "cudnn_enabled", "cudnn_enable",  "benchmark",     "deterministic",
+    "allow_tf32", "generator",     "requires_grad", "sparse",        "scale_grad_by_freq",
 };
 
 using Table = std::span<const RuleRow> (*)();
 constexpr Table tables[] = {
-    &elementwise_rules, &comparison_rules, &shape_rules,     &creation_rules, &reduction_rules,
-    &layer_rules,       &pool_rules,       &norm_rules,      &index_rules,    &recurrent_rules,
-    &attention_rules,   &resize_rules,     &quantiser_rules, &symbol_rules,
+    &elementwise_rules, &comparison_rules, &shape_rules,  &part_rules,      &creation_rules,
+    &reduction_rules,   &layer_rules,      &pool_rules,   &norm_rules,      &index_rules,
+    &recurrent_rules,   &attention_rules,  &resize_rules, &quantiser_rules, &symbol_rules,
 };
 
 bool lists(std::string_view overloads, std::string_view overload) {

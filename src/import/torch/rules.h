@@ -13,6 +13,10 @@ namespace gatewright::torch {
 /// How one operator is converted.
 using Rule = void (*)(Call& call);
 
+/// A batch axis that is joined with another is mixed; stays so, as the operator works on the axes
+/// behind it or on each element; or is known to the rule.
+enum class Joined { mixes, stays, known };
+
 /// A row: one operator. Operators that write into their first argument (`add_`) have the rule of
 /// the one that does not.
 struct RuleRow {
@@ -20,11 +24,14 @@ struct RuleRow {
     std::string_view overloads;  ///< separated by spaces
     Rule rule;
     bool view = false;  ///< the result shows the elements of the first argument
+    /// What a batch axis that is joined with another means to it (Importer::joined).
+    Joined joined = Joined::mixes;
 };
 
 std::span<const RuleRow> elementwise_rules();
 std::span<const RuleRow> comparison_rules();
 std::span<const RuleRow> shape_rules();
+std::span<const RuleRow> part_rules();
 std::span<const RuleRow> creation_rules();
 std::span<const RuleRow> reduction_rules();
 std::span<const RuleRow> layer_rules();

@@ -55,9 +55,9 @@ std::vector<Operand> for_each_sample_of(
 
 Operand for_each_sample(Call& call, const Operand& x, std::int64_t rank,
                         const std::function<Operand(const Operand&)>& layer) {
-    return for_each_sample_of(call, x, rank, [&](const Operand& sample) {
-               return std::vector<Operand>{layer(sample)};
-           })
+    return for_each_sample_of(
+               call, x, rank,
+               [&](const Operand& sample) { return std::vector<Operand>{layer(sample)}; })
         .front();
 }
 
@@ -98,8 +98,7 @@ Operand product(Call& call, Operand a, Operand b) {
     }
     const std::int64_t rank = std::max(a.rank(), b.rank());
     const int batch_axis = distance > 0 ? static_cast<int>(rank - distance) : -1;
-    Operand y =
-        call.emit(operators::matmul_operator, Attributes(), {a, b}, batch_axis).front();
+    Operand y = call.emit(operators::matmul_operator, Attributes(), {a, b}, batch_axis).front();
     if (row || column) {
         Shape shape = y.sample_shape();
         int batch = batch_axis;
@@ -127,8 +126,8 @@ Operand linear(Call& call, const Operand& x, const Operand& weight,
         throw BatchMixed();
     }
     const Operand kernel = call.transposed(weight, {1, 0}, -1);
-    const Operand y = call.emit(operators::matmul_operator, Attributes(), {x, kernel}, x.batch_axis)
-                          .front();
+    const Operand y =
+        call.emit(operators::matmul_operator, Attributes(), {x, kernel}, x.batch_axis).front();
     return bias ? call.add(y, *bias) : y;
 }
 

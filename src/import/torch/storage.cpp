@@ -182,9 +182,8 @@ StoredTensor read_view(const View& view, std::span<const std::byte> bytes, bool 
     std::vector<std::int64_t> position(view.sizes.size(), 0);
     std::int64_t at = view.offset;
     for (std::int64_t n = 0; n < *count; ++n) {
-        out.tensor.values.push_back(element(view.type,
-                                            bytes.data() + static_cast<std::size_t>(at) * width,
-                                            big_endian, out.exact));
+        out.tensor.values.push_back(element(
+            view.type, bytes.data() + static_cast<std::size_t>(at) * width, big_endian, out.exact));
         for (std::size_t i = view.sizes.size(); i-- > 0;) {
             at += view.strides[i];
             if (++position[i] < view.sizes[i]) {

@@ -14,8 +14,8 @@ namespace {
 using Kind = PickleValue::Kind;
 
 constexpr std::string_view tensor_calls[] = {
-    "torch._utils._rebuild_tensor",       "torch._utils._rebuild_tensor_v2",
-    "torch._utils._rebuild_tensor_v3",    "torch._utils._rebuild_parameter",
+    "torch._utils._rebuild_tensor",        "torch._utils._rebuild_tensor_v2",
+    "torch._utils._rebuild_tensor_v3",     "torch._utils._rebuild_parameter",
     "torch._tensor._rebuild_from_type_v2", "torch._utils._rebuild_parameter_with_state",
 };
 
@@ -91,16 +91,17 @@ void TorchFile::read_plain(std::vector<std::byte> bytes) {
         return pickle;
     };
     // The magic number has ten bytes; the second pickle is the version.
-    constexpr unsigned char magic[] = {0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9,
-                                       0x20, 0x6a, 0xa8, 0x50, 0x19};
-    const bool known = rest.size() > 2 + sizeof(magic) &&
-                       std::memcmp(rest.data() + 2, magic, sizeof(magic)) == 0;
+    constexpr unsigned char magic[] = {0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46,
+                                       0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19};
+    const bool known =
+        rest.size() > 2 + sizeof(magic) && std::memcmp(rest.data() + 2, magic, sizeof(magic)) == 0;
     if (!known) {
         malformed("it is no file of torch.save");
     }
     next();
     const Pickle version = next();
-    if (version.at(version.root).kind != Kind::integer || version.at(version.root).integer != 1001) {
+    if (version.at(version.root).kind != Kind::integer ||
+        version.at(version.root).integer != 1001) {
         malformed("its version of torch.save's format is not 1001");
     }
     const Pickle machine = next();
@@ -152,8 +153,7 @@ std::pair<std::string, ScalarType> TorchFile::storage_id(const PickleValue& pers
         malformed("a storage of it is a view of another one");
     }
     const std::string_view name = last_name(at(id.items[1]).text);
-    const ScalarType type =
-        name == "UntypedStorage" ? ScalarType::uint8 : scalar_type_named(name);
+    const ScalarType type = name == "UntypedStorage" ? ScalarType::uint8 : scalar_type_named(name);
     if (width_of(type) == 0) {
         throw Failure(Code::unsupported_form, {file_, "", "", ""},
                       fmt::format("it stores elements as {}", name),

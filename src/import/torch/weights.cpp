@@ -33,7 +33,8 @@ bool holds_tensors(const TorchFile& file, const PickleValue& dict) {
         return false;
     }
     for (std::size_t i = 0; i + 1 < dict.items.size(); i += 2) {
-        if (file.at(dict.items[i]).kind == Kind::text && file.is_tensor(file.at(dict.items[i + 1]))) {
+        if (file.at(dict.items[i]).kind == Kind::text &&
+            file.is_tensor(file.at(dict.items[i + 1]))) {
             return true;
         }
     }
@@ -99,11 +100,11 @@ void replace_weights(Program& program, const std::string& file) {
             continue;
         }
         if (at->second.tensor.shape != tensor.tensor.shape) {
-            diagnostics.add(Code::weights_mismatch, {file, name, "tensor", ""},
-                            fmt::format("its shape is {}, in the program {}",
-                                        to_string(at->second.tensor.shape),
-                                        to_string(tensor.tensor.shape)),
-                            "Give the weights of this model.");
+            diagnostics.add(
+                Code::weights_mismatch, {file, name, "tensor", ""},
+                fmt::format("its shape is {}, in the program {}",
+                            to_string(at->second.tensor.shape), to_string(tensor.tensor.shape)),
+                "Give the weights of this model.");
             continue;
         }
         if (is_integral(at->second.type) != is_integral(tensor.type)) {

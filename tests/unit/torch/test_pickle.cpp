@@ -35,11 +35,12 @@ Code code_of(const std::string& text) {
 
 TEST_CASE("a pickle's plain values are read") {
     // {"a": (1, -2, 2.5, None, True), "b": ["x", b"y"]}, protocol 2 with a memo
-    const std::string text("\x80\x02}q\x00(X\x01\x00\x00\x00"
-                           "a(K\x01J\xfe\xff\xff\xffG\x40\x04\x00\x00\x00\x00\x00\x00N\x88tq\x01"
-                           "X\x01\x00\x00\x00"
-                           "b]q\x02(X\x01\x00\x00\x00xC\x01yeu.",
-                           60);
+    const std::string text(
+        "\x80\x02}q\x00(X\x01\x00\x00\x00"
+        "a(K\x01J\xfe\xff\xff\xffG\x40\x04\x00\x00\x00\x00\x00\x00N\x88tq\x01"
+        "X\x01\x00\x00\x00"
+        "b]q\x02(X\x01\x00\x00\x00xC\x01yeu.",
+        60);
     const Pickle pickle = read(text);
     CHECK(pickle.size == text.size());
     const PickleValue* a = pickle.find(pickle.at(pickle.root), "a");
@@ -77,15 +78,16 @@ TEST_CASE("code that a pickle names is refused, by each way of naming it") {
 
 TEST_CASE("malformed pickles are refused") {
     CHECK(code_of("") == Code::store_malformed);
-    CHECK(code_of(".") == Code::store_malformed);               // nothing to give
-    CHECK(code_of("t.") == Code::store_malformed);              // no mark
-    CHECK(code_of("(.") == Code::store_malformed);              // a mark is no value
-    CHECK(code_of("h\7.") == Code::store_malformed);            // nothing remembered
-    CHECK(code_of("K\1R.") == Code::store_malformed);           // calls nothing
-    CHECK(code_of("K\1K\2a.") == Code::store_malformed);        // appends to a number
-    CHECK(code_of("}(K\1u.") == Code::store_malformed);         // a key without a value
-    CHECK(code_of("\x80\x09N.") == Code::store_malformed);      // protocol 9
-    CHECK(code_of("X\xff\xff\xff\x7f""a.") == Code::store_malformed);
+    CHECK(code_of(".") == Code::store_malformed);           // nothing to give
+    CHECK(code_of("t.") == Code::store_malformed);          // no mark
+    CHECK(code_of("(.") == Code::store_malformed);          // a mark is no value
+    CHECK(code_of("h\7.") == Code::store_malformed);        // nothing remembered
+    CHECK(code_of("K\1R.") == Code::store_malformed);       // calls nothing
+    CHECK(code_of("K\1K\2a.") == Code::store_malformed);    // appends to a number
+    CHECK(code_of("}(K\1u.") == Code::store_malformed);     // a key without a value
+    CHECK(code_of("\x80\x09N.") == Code::store_malformed);  // protocol 9
+    CHECK(code_of("X\xff\xff\xff\x7f"
+                  "a.") == Code::store_malformed);
     CHECK(code_of(std::string("\x95\xff\xff\xff\xff\xff\xff\xff\x7fN.", 11)) ==
           Code::store_malformed);
     CHECK(code_of("Izz\n.") == Code::store_malformed);
@@ -93,10 +95,11 @@ TEST_CASE("malformed pickles are refused") {
 }
 
 TEST_CASE("every cut of a pickle is refused, none crashes") {
-    const std::string whole("\x80\x02}q\x00(X\x01\x00\x00\x00"
-                            "a(K\x01J\xfe\xff\xff\xffG\x40\x04\x00\x00\x00\x00\x00\x00N\x88tq\x01"
-                            "u.",
-                            36);
+    const std::string whole(
+        "\x80\x02}q\x00(X\x01\x00\x00\x00"
+        "a(K\x01J\xfe\xff\xff\xffG\x40\x04\x00\x00\x00\x00\x00\x00N\x88tq\x01"
+        "u.",
+        36);
     read(whole);
     for (std::size_t length = 0; length < whole.size(); ++length) {
         CHECK_THROWS_AS(read(whole.substr(0, length)), Failure);
@@ -124,9 +127,9 @@ TEST_CASE("a value that holds itself is read, and no module") {
     const Pickle pickle = read(text);
     CHECK(pickle.at(pickle.root).kind == PickleValue::Kind::object);
     // As a whole file of the older form: magic number, version, machine, content, keys.
-    const std::string file = std::string("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.",
-                                         15) +
-                             std::string("\x80\x02M\xe9\x03.", 6) + "}." + text + "].";
+    const std::string file =
+        std::string("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", 15) +
+        std::string("\x80\x02M\xe9\x03.", 6) + "}." + text + "].";
     const auto bytes = bytes_of(file);
     const torch::TorchFile saved({bytes.begin(), bytes.end()}, "x.pt");
     CHECK_THROWS_AS(torch::program_of_module(saved), Failure);

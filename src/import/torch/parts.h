@@ -1,0 +1,18 @@
+#pragma once
+
+#include <cstdint>
+#include <utility>
+
+#include "import/torch/importer.h"
+
+/// Parts of a tensor along one axis of the program's shape.
+namespace gatewright::torch {
+
+/// Position `index` (may be negative); the axis goes.
+Operand selected(Call& call, const Operand& x, std::int64_t dim, std::int64_t index);
+
+/// begin and end as Python slices have them, within an extent.
+std::pair<std::int64_t, std::int64_t> bounds(std::int64_t begin, std::int64_t end,
+                                             std::int64_t extent);
+
+}  // namespace gatewright::torch
