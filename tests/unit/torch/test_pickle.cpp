@@ -28,7 +28,7 @@ Code code_of(const std::string& text) {
     } catch (const Failure& failure) {
         return failure.diagnostics().front().code;
     }
-    return Code::internal_error;
+    return Code::unknown_option;  // nothing was refused
 }
 
 }  // namespace
