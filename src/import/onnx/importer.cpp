@@ -125,6 +125,74 @@ void Importer::convert(const OnnxNode& node, Diagnostics& diagnostics) {
     }
 }
 
+std::vector<Operand> Importer::run_inner(const OnnxGraph& graph,
+                                         const std::vector<Operand>& arguments,
+                                         const std::string& prefix) {
+    constexpr std::size_t most_layers = 100'000;
+    const Location where{model_.file, prefix, "graph", ""};
+    std::set<std::string> own;
+    const auto define_own = [&](const std::string& name) {
+        if (known(name) || !own.insert(name).second) {
+            throw Failure(Code::duplicate_name, where,
+                          fmt::format("the graph within it defines '{}' once more", name),
+                          "Give each value a name of its own.");
+        }
+    };
+    if (graph.inputs.size() != arguments.size()) {
+        throw Failure(Code::unsupported_form, where,
+                      fmt::format("its graph has {} inputs instead of {}", graph.inputs.size(),
+                                  arguments.size()));
+    }
+    for (std::size_t i = 0; i < arguments.size(); ++i) {
+        define_own(graph.inputs[i].name);
+        define(graph.inputs[i].name, arguments[i]);
+        set_type(graph.inputs[i].name, graph.inputs[i].element);
+    }
+    for (const auto& [name, tensor] : graph.initializers) {
+        define_own(name);
+        Operand operand;
+        operand.is_constant = true;
+        operand.constant = tensor.tensor;
+        operand.is_integer = is_integer(tensor.element);
+        set_type(name, tensor.element);
+        define(name, std::move(operand));
+    }
+    Diagnostics diagnostics;
+    for (const OnnxNode& node : graph.nodes) {
+        if (++inner_layers_ > most_layers) {
+            throw Failure(Code::unsupported_form, where, "its graphs grow to too many layers");
+        }
+        for (const std::string& input : node.inputs) {
+            if (!input.empty() && !known(input) && !diagnostics.has_errors()) {
+                diagnostics.add(Code::undefined_value, location_of(model_.file, node),
+                                fmt::format("its input '{}' is not computed before it", input),
+                                "Order the layers of the graph.");
+            }
+        }
+        for (const std::string& output : node.outputs) {
+            if (!output.empty()) {
+                define_own(output);
+            }
+        }
+        OnnxNode layer = node;
+        layer.name = prefix + "/" + node.layer_name();
+        convert(layer, diagnostics);
+    }
+    diagnostics.throw_if_errors();
+    std::vector<Operand> outputs;
+    for (const OnnxValueInfo& output : graph.outputs) {
+        if (!known(output.name)) {
+            throw Failure(Code::undefined_value, where,
+                          fmt::format("its graph does not compute '{}'", output.name));
+        }
+        outputs.push_back(find(output.name));
+    }
+    for (const std::string& name : own) {
+        values_.erase(name);
+    }
+    return outputs;
+}
+
 network::ImportedModel Importer::run() {
     Diagnostics diagnostics;
     for (const auto& [name, tensor] : model_.graph.initializers) {

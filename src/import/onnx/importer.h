@@ -92,6 +92,10 @@ class Importer {
     void define(const std::string& name, Operand operand);
     ElementType type(const std::string& name) const;
     void set_type(const std::string& name, ElementType type) { types_[name] = type; }
+    /// Converts a graph within the graph, with `arguments` as its inputs; gives its outputs. Its
+    /// layers are called `prefix`/...
+    std::vector<Operand> run_inner(const OnnxGraph& graph, const std::vector<Operand>& arguments,
+                                   const std::string& prefix);
     Network& network() { return out_.network; }
     /// The extent that the file declares for the batch axis; nothing if free.
     std::optional<std::int64_t> declared_batch() const { return declared_batch_; }
@@ -106,6 +110,7 @@ class Importer {
     network::ImportedModel out_;
     std::map<std::string, Operand> values_;
     std::map<std::string, ElementType> types_;
+    std::size_t inner_layers_ = 0;  ///< converted within graphs of layers
 };
 
 }  // namespace gatewright::onnx

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -76,9 +77,14 @@ struct OnnxTensor {
     std::optional<std::vector<std::int64_t>> to_integers() const;
 };
 
-/// An attribute that no supported operator has: a subgraph, a type, a list of tensors.
+struct OnnxGraph;
+
+/// An attribute that is no number, text or tensor: a subgraph, a type, a list of tensors.
 struct OpaqueAttribute {
     std::string kind;  ///< "graph", for messages
+    /// A subgraph, whose nodes may use values of the graphs around it and stand in the order of
+    /// the file; null within functions of the file.
+    std::shared_ptr<const OnnxGraph> graph;
 };
 
 /// Within a function of the file: the attribute of that name at the call. See the invariants.

@@ -56,9 +56,11 @@ class ModelReader {
         read_values(graph, model.graph);
         read_annotations(graph, model.graph);
         std::vector<FileNode> nodes;
+        opsets_ = &model.opsets;
         for (const pb::NodeProto& node : graph.node()) {
             nodes.push_back(read_node(node, model.opsets, false));
         }
+        opsets_ = nullptr;
         const OnnxFunctions functions = read_functions();
         if (proto_.training_info_size() != 0) {
             reading_.note(Code::part_left_aside, reading_.location({}, {}),
@@ -258,7 +260,7 @@ class ModelReader {
             }
             graph.outputs.push_back(std::move(output));
         }
-        if (graph.outputs.empty()) {
+        if (graph.outputs.empty() && depth_ == 0) {  // a graph within it may be of no use
             reading_.error(Code::model_file_malformed, reading_.location({}, {}),
                            "the model has no outputs", "Export it again");
         }
@@ -435,20 +437,51 @@ class ModelReader {
                 return values;
             }
             case Kind::GRAPH:
-                return OpaqueAttribute{"graph"};
+                return OpaqueAttribute{"graph", read_subgraph(proto.g(), where)};
             case Kind::GRAPHS:
-                return OpaqueAttribute{"list of graphs"};
+                return OpaqueAttribute{"list of graphs", nullptr};
             case Kind::TENSORS:
             case Kind::SPARSE_TENSORS:
-                return OpaqueAttribute{"list of tensors"};
+                return OpaqueAttribute{"list of tensors", nullptr};
             case Kind::TYPE_PROTO:
             case Kind::TYPE_PROTOS:
-                return OpaqueAttribute{"type"};
+                return OpaqueAttribute{"type", nullptr};
             default:
                 reading_.error(Code::attribute_malformed, where, "it has no kind",
                                "Export the model again");
                 return std::nullopt;
         }
+    }
+
+    std::shared_ptr<const OnnxGraph> read_subgraph(const pb::GraphProto& proto,
+                                                   const Location& where) {
+        constexpr int deepest = 8;
+        if (opsets_ == nullptr) {
+            return nullptr;  // of a function: what it refers to is not known here
+        }
+        if (depth_ == deepest) {
+            reading_.error(Code::attribute_malformed, where,
+                           fmt::format("graphs are nested more than {} deep", deepest),
+                           "Export the model without control flow");
+            return nullptr;
+        }
+        ++depth_;
+        check_unknown(proto, where, "the graph");
+        auto graph = std::make_shared<OnnxGraph>();
+        graph->name = reading_.text(proto.name(), "graph");
+        read_initializers(proto, *graph);
+        read_values(proto, *graph);
+        for (const pb::NodeProto& node : proto.node()) {
+            FileNode inner = read_node(node, *opsets_, false);
+            if (!inner.overload.empty()) {
+                reading_.error(Code::function_malformed, location_of(reading_.file, inner.node),
+                               "a function with an overload is called within a graph",
+                               "Inline it with onnx.inliner.inline_local_functions");
+            }
+            graph->nodes.push_back(std::move(inner.node));
+        }
+        --depth_;
+        return graph;
     }
 
     OnnxFunctions read_functions() {
@@ -516,6 +549,8 @@ class ModelReader {
     const pb::ModelProto& proto_;
     Reading reading_;
     bool default_domain_missed_ = false;
+    const Opsets* opsets_ = nullptr;  ///< of the graph that is read; none in functions
+    int depth_ = 0;                   ///< of graphs within graphs
 };
 
 }  // namespace
