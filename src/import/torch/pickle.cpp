@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 #include <charconv>
 #include <cmath>
@@ -10,6 +11,7 @@
 #include <unordered_map>
 
 #include "base/diagnostics.h"
+#include "base/plain_text.h"
 
 namespace gatewright::torch {
 
@@ -73,6 +75,11 @@ constexpr std::string_view known_names[] = {
     "torch._C._nn.",
     "torch.ao.nn.",
 };
+
+/// Characters from space to tilde.
+bool is_printable(std::string_view text) {
+    return std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
+}
 
 bool is_element_type(std::string_view name) {
     constexpr std::string_view types[] = {"uint8",          "int8",       "int16",
@@ -185,6 +192,11 @@ class Reader {
         push(std::move(value));
     }
     void push_text(std::string text_of, Kind kind = Kind::text) {
+        // Names stand in messages; what is no plain text names nothing here.
+        if (!is_printable(text_of)) {
+            kind = kind == Kind::text ? Kind::bytes : kind;
+            text_of = printable(text_of);
+        }
         PickleValue value;
         value.kind = kind;
         value.text = std::move(text_of);
@@ -284,6 +296,9 @@ class Reader {
 
     void global(const std::string& module, const std::string& name) {
         std::string full = module + "." + name;
+        if (!is_printable(full)) {
+            malformed("names with what is no name");
+        }
         if (!is_known(full)) {
             const bool is_class = module.starts_with("__main__") ||
                                   module.find('.') != std::string::npos || module == "models" ||

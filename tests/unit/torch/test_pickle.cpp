@@ -14,6 +14,12 @@ using torch::PickleValue;
 
 namespace {
 
+/// A literal with the zeros in it.
+template <std::size_t size>
+std::string whole_text(const char (&literal)[size]) {
+    return {literal, size - 1};
+}
+
 std::span<const std::byte> bytes_of(const std::string& text) {
     return std::as_bytes(std::span(text));
 }
@@ -35,12 +41,11 @@ Code code_of(const std::string& text) {
 
 TEST_CASE("a pickle's plain values are read") {
     // {"a": (1, -2, 2.5, None, True), "b": ["x", b"y"]}, protocol 2 with a memo
-    const std::string text(
+    const std::string text = whole_text(
         "\x80\x02}q\x00(X\x01\x00\x00\x00"
         "a(K\x01J\xfe\xff\xff\xffG\x40\x04\x00\x00\x00\x00\x00\x00N\x88tq\x01"
         "X\x01\x00\x00\x00"
-        "b]q\x02(X\x01\x00\x00\x00xC\x01yeu.",
-        60);
+        "b]q\x02(X\x01\x00\x00\x00xC\x01yeu.");
     const Pickle pickle = read(text);
     CHECK(pickle.size == text.size());
     const PickleValue* a = pickle.find(pickle.at(pickle.root), "a");
@@ -70,8 +75,7 @@ TEST_CASE("code that a pickle names is refused, by each way of naming it") {
     CHECK(code_of("cos\nsystem\n(S'true'\ntR.") == Code::code_refused);
     CHECK(code_of("(ios\nsystem\n.") == Code::code_refused);
     CHECK(code_of("cbuiltins\neval\n.") == Code::code_refused);
-    CHECK(code_of(std::string("\x80\x04\x8c\x05posix\x8c\x06system\x93.", 18)) ==
-          Code::code_refused);
+    CHECK(code_of(whole_text("\x80\x04\x8c\x05posix\x8c\x06system\x93.")) == Code::code_refused);
     CHECK(code_of("c__main__\nNet\n)\x81.") == Code::code_refused);
     CHECK(code_of("ctorch.nn\nos.system\n.") == Code::code_refused);
 }
@@ -88,18 +92,16 @@ TEST_CASE("malformed pickles are refused") {
     CHECK(code_of("\x80\x09N.") == Code::store_malformed);  // protocol 9
     CHECK(code_of("X\xff\xff\xff\x7f"
                   "a.") == Code::store_malformed);
-    CHECK(code_of(std::string("\x95\xff\xff\xff\xff\xff\xff\xff\x7fN.", 11)) ==
-          Code::store_malformed);
+    CHECK(code_of(whole_text("\x95\xff\xff\xff\xff\xff\xff\xff\x7fN.")) == Code::store_malformed);
     CHECK(code_of("Izz\n.") == Code::store_malformed);
     CHECK(code_of("\xff.") == Code::store_malformed);
 }
 
 TEST_CASE("every cut of a pickle is refused, none crashes") {
-    const std::string whole(
+    const std::string whole = whole_text(
         "\x80\x02}q\x00(X\x01\x00\x00\x00"
         "a(K\x01J\xfe\xff\xff\xffG\x40\x04\x00\x00\x00\x00\x00\x00N\x88tq\x01"
-        "u.",
-        36);
+        "u.");
     read(whole);
     for (std::size_t length = 0; length < whole.size(); ++length) {
         CHECK_THROWS_AS(read(whole.substr(0, length)), Failure);
@@ -111,7 +113,7 @@ TEST_CASE("nesting and memo indices cost no more than their bytes") {
     std::string deep(depth, ']');
     deep += std::string(depth - 1, 'a') + ".";
     CHECK(read(deep).values.size() == depth);
-    CHECK(read(std::string("Nr\xff\xff\xff\xffj\xff\xff\xff\xff.", 12)).values.size() == 1);
+    CHECK(read(whole_text("Nr\xff\xff\xff\xffj\xff\xff\xff\xff.")).values.size() == 1);
     // Lists that are copied again and again would grow without measure.
     std::string copies = "(" + std::string(1000, 'N') + "lp0\n0";
     for (int i = 0; i < 10000; ++i) {
@@ -128,8 +130,8 @@ TEST_CASE("a value that holds itself is read, and no module") {
     CHECK(pickle.at(pickle.root).kind == PickleValue::Kind::object);
     // As a whole file of the older form: magic number, version, machine, content, keys.
     const std::string file =
-        std::string("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", 15) +
-        std::string("\x80\x02M\xe9\x03.", 6) + "}." + text + "].";
+        whole_text("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.") +
+        whole_text("\x80\x02M\xe9\x03.") + "}." + text + "].";
     const auto bytes = bytes_of(file);
     const torch::TorchFile saved({bytes.begin(), bytes.end()}, "x.pt");
     CHECK_THROWS_AS(torch::program_of_module(saved), Failure);
