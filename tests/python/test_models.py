@@ -37,6 +37,26 @@ QKERAS = [
     "t_qkeras_mlp_q8",
     "t_qkeras_resblock_q6",
 ]
+KERAS = [
+    "garnet_1layer",
+    "jettagger_conv2d_small_nobn",
+    "keras_1layer",
+    "keras_3layer",
+    "keras_3layer_70pruned",
+    "keras_3layer_batch_norm",
+    "keras_conv1d_small",
+    "keras_conv2d_model",
+    "keras_dense_5x100",
+    "mlperf_tiny_ad01",
+    "mlperf_tiny_resnet8",
+    "svhn_grayscale_mlp",
+    "t_keras3_gru",
+    "t_keras3_lstm",
+    "t_keras3_mlp",
+    "t_keras3_transformer",
+]
+# Binary activations: a sign flips where a float32 sum of the reference lies on the threshold.
+BINARY_KERAS = ["keras_3layer_binary_smaller", "keras_bnn"]
 FLOAT = [
     "onnx_conv1d_small_keras",
     "onnx_conv2d_small_keras",
@@ -60,6 +80,49 @@ def model(name):
     keys = sorted(key for key in stored if key[0] in "xy" and key[1:].isdecimal() or key in "xy")
     inputs = {key: stored[key] for key in keys if key[0] == "x"}
     return MODELS / name / file, meta, inputs, [stored[key] for key in keys if key[0] == "y"]
+
+
+def keras_files(name):
+    """Each form in which a Keras model is there: its file, and the file of its weights or None."""
+    files = json.loads((MODELS / name / "meta.json").read_text())["files"]
+    folder = MODELS / name
+    forms = [(folder / f, None) for f in files if f.endswith(".keras")]
+    weights = [f for f in files if f.endswith("weights.h5")]
+    forms += [(folder / f, None) for f in files if f.endswith(".h5") and f not in weights]
+    forms += [(folder / f, folder / weights[0]) for f in files if f.endswith(".json")]
+    return forms
+
+
+def keras_arrays(name):
+    """Inputs by name and reference outputs in order."""
+    stored = np.load(MODELS / name / "io.npz")
+    keys = sorted(key for key in stored if key[0] in "xy" and (not key[1:] or key[1:].isdecimal()))
+    return (
+        {key: stored[key] for key in keys if key[0] == "x"},
+        [stored[key] for key in keys if key[0] == "y"],
+    )
+
+
+@pytest.mark.parametrize("name", KERAS)
+def test_keras_model(name):
+    inputs, references = keras_arrays(name)
+    forms = keras_files(name)
+    assert forms
+    for form in forms:
+        outputs = gatewright.load(*form).predict(inputs, exact=False)
+        assert len(outputs) == len(references)
+        for y, reference in zip(outputs.values(), references, strict=True):
+            assert y.size == reference.size
+            assert np.abs(y.reshape(reference.shape) - reference).max() <= 1e-4
+
+
+@pytest.mark.parametrize("name", BINARY_KERAS)
+def test_binary_keras_model(name):
+    inputs, (reference,) = keras_arrays(name)
+    (form,) = keras_files(name)
+    (y,) = gatewright.load(*form).predict(inputs, exact=False).values()
+    right = np.abs(y - reference).max(axis=1) <= 1e-4
+    assert right.mean() >= 0.99
 
 
 @pytest.mark.parametrize("name", QUANTISED)

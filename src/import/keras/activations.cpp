@@ -111,6 +111,14 @@ const Row rows[] = {
     {"tanh_shrink", [](Call& c, const Operand& x) { return c.subtract(x, c.function("tanh", x)); },
      true},
     {"glu", &glu, true},
+    // Of hls4ml's models: 1 above zero and -1 else; to -1, 0 or 1; and a ReLU cut at 1.
+    {"binary_tanh",
+     [](Call& c, const Operand& x) {
+         return affine(c, clipped(c, c.function("ceil", x), 0, 1), 2, -1);
+     }},
+    {"ternary_tanh",
+     [](Call& c, const Operand& x) { return c.function("round", clipped(c, x, -1, 1)); }},
+    {"relu1", [](Call& c, const Operand& x) { return clipped(c, x, 0, 1); }},
 };
 
 const Row* find_row(const std::string& name) {

@@ -255,7 +255,7 @@ void Call::report_unused(Diagnostics& diagnostics) const {
                             "this argument of its call is not supported");
         }
     }
-    if (weights_.left() > 0) {
+    if (weights_.left() > 0 && !weights_.is_shared()) {
         diagnostics.add(Code::weights_mismatch, where(),
                         fmt::format("the file has {} more weights of this layer than its "
                                     "configuration says, '{}' first",

@@ -1,5 +1,7 @@
 #include "import/keras/moves.h"
 
+#include <algorithm>
+
 #include "operators/move.h"
 
 namespace gatewright::keras {
@@ -13,6 +15,12 @@ Operand taken(layers::Builder& builder, const Operand& x, std::int64_t axis,
     const auto at = shape.begin() + axis;
     const std::int64_t before = element_count(Shape(shape.begin(), at));
     const std::int64_t behind = element_count(Shape(at + 1, shape.end()));
+    const auto count = static_cast<std::int64_t>(positions.size());
+    constexpr std::int64_t most = std::int64_t{1} << 26;
+    if (before > most || behind > most || count > most / std::max<std::int64_t>(1, before) ||
+        count * before > most / std::max<std::int64_t>(1, behind)) {
+        builder.refuse("its result has too many elements");
+    }
     operators::IndexFields fields;
     fields.shape = shape;
     fields.shape[static_cast<std::size_t>(axis)] = static_cast<std::int64_t>(positions.size());

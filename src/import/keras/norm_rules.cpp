@@ -67,15 +67,21 @@ void batch_normalization(Call& call) {
     fields.epsilon = call.settings.real("epsilon", 1e-3);
     const bool scale = call.settings.flag("scale", true);
     const bool center = call.settings.flag("center", true);
-    const Operand gamma =
-        scale ? call.weight("gamma", shape) : Call::tensor(Tensor::filled(shape, 1));
-    const Operand beta =
-        center ? call.weight("beta", shape) : Call::tensor(Tensor::filled(shape, 0));
+    std::optional<Operand> gamma;
+    std::optional<Operand> beta;
+    if (scale) {
+        gamma = call.weight("gamma", shape);
+    }
+    if (center) {
+        beta = call.weight("beta", shape);
+    }
     const Operand mean = call.weight("moving mean", shape);
     const Operand variance = call.weight("moving variance", shape);
+    gamma = gamma ? gamma : Call::tensor(Tensor::filled(shape, 1));
+    beta = beta ? beta : Call::tensor(Tensor::filled(shape, 0));
     const Operand& x = call.operand();
     call.set(call.emit(operators::batch_norm_operator, Attributes::of(fields),
-                       {x, gamma, beta, mean, variance}, x.batch_axis)
+                       {x, *gamma, *beta, mean, variance}, x.batch_axis)
                  .front());
 }
 

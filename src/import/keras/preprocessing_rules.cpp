@@ -213,7 +213,7 @@ void resizing(Call& call) {
     const std::int64_t height = extent(call, "height");
     const std::int64_t width = extent(call, "width");
     const Resampling how{call.settings.text("interpolation", "bilinear"),
-                         call.settings.flag("antialias", false)};
+                         call.settings.flag("antialias", false), true};
     const bool cut = call.settings.flag("crop_to_aspect_ratio", false);
     const bool pad = call.settings.flag("pad_to_aspect_ratio", false);
     call.settings.choice("fill_mode", "constant", {"constant"});
@@ -254,7 +254,7 @@ void center_crop(Call& call) {
                     "Give the images as floating-point numbers.");
     }
     const Operand cut = cut_to_ratio(call, x, image, height, width);
-    call.set(resampled(call, cut, {"bilinear", false},
+    call.set(resampled(call, cut, {"bilinear", false, true},
                        {{image.row_axis, height}, {image.column_axis, width}}));
 }
 

@@ -104,6 +104,9 @@ Recurrence read_cell(Call& call, const CellClass& row, Settings& settings, Weigh
         settings.ignore("bias_quantizer");  // of a layer without bias
         r.state = quantiser_of(call, settings, "state_quantizer");
     }
+    if (!weights.is_flat() && weights.left() > 0) {
+        call.refuse_weights("the file has more weights of its cell than its configuration says");
+    }
     const layers::Change inner = change(call, settings.json("activation"));
     r.output = inner;
     layers::Change gate;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "import/keras/moves.h"
@@ -93,6 +94,45 @@ Tensor area_weights(std::int64_t in, std::int64_t out) {
     return weights;
 }
 
+/// A real number as float32 holds it.
+Operand single_precision(Call& call, const Operand& x) {
+    return call.function(
+        "float_quantize", x,
+        {Call::number(8), Call::number(23), Call::number(127),
+         Call::number(static_cast<double>(std::numeric_limits<float>::max())), Call::number(1),
+         Call::number(static_cast<double>(static_cast<int>(Rounding::half_even)))});
+}
+
+/// a + (b - a) t between the two nearest elements, as TensorFlow has it. Where t needs many bits,
+/// its roundings to float32 are part of the result.
+Operand bilinear(Call& call, const Operand& x, const ResampledAxis& axis, std::int64_t in) {
+    const float step = static_cast<float>(in) / static_cast<float>(axis.extent);
+    std::vector<std::int64_t> lower;
+    std::vector<std::int64_t> upper;
+    Shape shape(x.sample_shape().size(), 1);
+    shape[static_cast<std::size_t>(axis.axis)] = axis.extent;
+    Tensor between{shape, {}};
+    bool short_steps = true;
+    for (std::int64_t i = 0; i < axis.extent; ++i) {
+        const float at = (static_cast<float>(i) + 0.5F) * step - 0.5F;
+        const float below = std::floor(at);
+        lower.push_back(std::max<std::int64_t>(0, static_cast<std::int64_t>(below)));
+        upper.push_back(std::min(static_cast<std::int64_t>(std::ceil(at)), in - 1));
+        upper.back() = std::max<std::int64_t>(0, upper.back());
+        const auto t = static_cast<double>(at - below);
+        between.values.push_back(t);
+        short_steps = short_steps && t * 256 == std::floor(t * 256);
+    }
+    const auto rounded = [&](const Operand& y) {
+        return short_steps ? y : single_precision(call, y);
+    };
+    const Operand a = taken(call, x, axis.axis, lower);
+    const Operand b = taken(call, x, axis.axis, upper);
+    const Operand part =
+        rounded(call.multiply(rounded(call.subtract(b, a)), Call::tensor(std::move(between))));
+    return rounded(call.add(a, part));
+}
+
 Operand nearest(Call& call, const Operand& x, const ResampledAxis& axis, std::int64_t in) {
     // Which element is taken is decided in float32.
     const float step = static_cast<float>(in) / static_cast<float>(axis.extent);
@@ -109,7 +149,9 @@ Operand nearest(Call& call, const Operand& x, const ResampledAxis& axis, std::in
 Operand resampled(Call& call, const Operand& x, const Resampling& how,
                   const std::vector<ResampledAxis>& axes) {
     Operand y = x;
-    for (const ResampledAxis& axis : axes) {
+    // TensorFlow goes along rows first, which its roundings tell.
+    for (auto place = axes.rbegin(); place != axes.rend(); ++place) {
+        const ResampledAxis& axis = *place;
         const std::int64_t in = y.sample_shape()[static_cast<std::size_t>(axis.axis)];
         if (in == axis.extent) {
             continue;
@@ -120,6 +162,18 @@ Operand resampled(Call& call, const Operand& x, const Resampling& how,
         if (how.interpolation == "nearest") {
             y = nearest(call, y, axis, in);
             continue;
+        }
+        if (how.interpolation == "bilinear" && !how.antialias) {
+            y = bilinear(call, y, axis, in);
+            continue;
+        }
+        if (how.single_precision) {
+            call.settings.refuse(
+                "interpolation",
+                fmt::format("the framework computes '{}' in float32 with roundings "
+                            "of its own",
+                            how.interpolation),
+                "Use nearest or bilinear, without antialias.");
         }
         if (in * axis.extent > (std::int64_t{1} << 24)) {
             call.refuse(fmt::format("it resizes {} positions to {}", in, axis.extent));

@@ -12,6 +12,8 @@ struct Resampling {
     /// nearest, bilinear, bicubic, area, lanczos3, lanczos5, gaussian or mitchellcubic
     std::string interpolation = "nearest";
     bool antialias = false;  ///< where y is smaller, kernels are as wide as its positions
+    /// The layer computes in float32 whatever its type: kinds with inexact weights are refused.
+    bool single_precision = false;
 };
 
 struct ResampledAxis {

@@ -176,6 +176,7 @@ void up_sampling(Call& call) {
     Resampling how;
     if (rank == 2) {
         how.interpolation = call.settings.text("interpolation", "nearest");
+        how.single_precision = !call.keras2();
     }
     std::vector<ResampledAxis> axes;
     for (std::size_t i = 0; i < rank; ++i) {

@@ -127,6 +127,7 @@ Weights Weights::fork() const {
 
 Weights Weights::with_entries(std::vector<Entry> entries) const {
     Weights out = afresh();
+    out.shared_ = false;
     out.own_ = std::move(entries);
     return out;
 }
@@ -181,7 +182,9 @@ void Weights::read_variables() {
 
 Weights Weights::child(std::string_view path) const {
     if (flat_) {
-        return *this;
+        Weights same = *this;
+        same.shared_ = true;
+        return same;
     }
     Weights out = afresh();
     out.group_ = group_ == nullptr ? nullptr : group_->group(path);

@@ -29,6 +29,8 @@ class Weights {
     /// A file in the flat layout has children without boundaries: a child takes from its parent's
     /// list, in the order of creation.
     bool is_flat() const { return flat_; }
+    /// Whether what is left may belong to what contains this object.
+    bool is_shared() const { return shared_; }
 
     Weights afresh() const;
     /// A copy that takes on its own what is still left.
@@ -60,6 +62,7 @@ class Weights {
 
     std::shared_ptr<const store::Hdf5Group> root_;
     bool flat_ = false;
+    bool shared_ = false;
     const store::Hdf5Group* group_ = nullptr;  ///< of this object; null if the file has none
     std::vector<Entry> own_;
     std::shared_ptr<std::size_t> taken_ = std::make_shared<std::size_t>(0);
