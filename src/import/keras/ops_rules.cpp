@@ -40,6 +40,7 @@ bool keepdims(Call& call) {
 void reduce(Call& call, const char* kind, Kind result = Kind::real) {
     const Operand x = x_of(call);
     call.argument("dtype");
+    call.settings.expect_unset("initial", "a first value besides the elements is not supported");
     const Shape axes = reduced_axes(call, x);
     call.set(call.reduced(x, kind, axes, keepdims(call)), result);
 }
