@@ -105,23 +105,21 @@ Operand single_precision(Call& call, const Operand& x) {
 
 /// a + (b - a) t between the two nearest elements, as TensorFlow has it. Where t needs many bits,
 /// its roundings to float32 are part of the result.
-Operand bilinear(Call& call, const Operand& x, const ResampledAxis& axis, std::int64_t in) {
+Operand bilinear(Call& call, const Operand& x, const ResampledAxis& axis, std::int64_t in,
+                 bool short_steps) {
     const float step = static_cast<float>(in) / static_cast<float>(axis.extent);
     std::vector<std::int64_t> lower;
     std::vector<std::int64_t> upper;
     Shape shape(x.sample_shape().size(), 1);
     shape[static_cast<std::size_t>(axis.axis)] = axis.extent;
     Tensor between{shape, {}};
-    bool short_steps = true;
     for (std::int64_t i = 0; i < axis.extent; ++i) {
         const float at = (static_cast<float>(i) + 0.5F) * step - 0.5F;
         const float below = std::floor(at);
         lower.push_back(std::max<std::int64_t>(0, static_cast<std::int64_t>(below)));
         upper.push_back(std::min(static_cast<std::int64_t>(std::ceil(at)), in - 1));
         upper.back() = std::max<std::int64_t>(0, upper.back());
-        const auto t = static_cast<double>(at - below);
-        between.values.push_back(t);
-        short_steps = short_steps && t * 256 == std::floor(t * 256);
+        between.values.push_back(static_cast<double>(at - below));
     }
     const auto rounded = [&](const Operand& y) {
         return short_steps ? y : single_precision(call, y);
@@ -149,6 +147,11 @@ Operand nearest(Call& call, const Operand& x, const ResampledAxis& axis, std::in
 Operand resampled(Call& call, const Operand& x, const Resampling& how,
                   const std::vector<ResampledAxis>& axes) {
     Operand y = x;
+    // Whether 256 times each place between two elements is an integer, along all axes.
+    const bool short_steps = std::all_of(axes.begin(), axes.end(), [&](const ResampledAxis& axis) {
+        const std::int64_t in = x.sample_shape()[static_cast<std::size_t>(axis.axis)];
+        return axis.extent > 0 && (in * 256) % (2 * axis.extent) == 0;
+    });
     // TensorFlow goes along rows first, which its roundings tell.
     for (auto place = axes.rbegin(); place != axes.rend(); ++place) {
         const ResampledAxis& axis = *place;
@@ -164,7 +167,7 @@ Operand resampled(Call& call, const Operand& x, const Resampling& how,
             continue;
         }
         if (how.interpolation == "bilinear" && !how.antialias) {
-            y = bilinear(call, y, axis, in);
+            y = bilinear(call, y, axis, in, short_steps);
             continue;
         }
         if (how.single_precision) {
