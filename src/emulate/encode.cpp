@@ -218,9 +218,8 @@ void Encoder::prepare_thresholds() {
         std::all_of(encoding_.steps.begin(), encoding_.steps.end(), [&](const Step& step) {
             const bool cheap = &step == &quantiser || operators::is(step, "affine") ||
                                operators::is(step, "count_thresholds") ||
-                               operators::is(step, "staircase") ||
-                               operators::is(step, "maximum") || operators::is(step, "minimum") ||
-                               operators::is(step, "sign");
+                               operators::is(step, "staircase") || operators::is(step, "maximum") ||
+                               operators::is(step, "minimum") || operators::is(step, "sign");
             return cheap && operators::direction(step, 0) > 0;
         });
     if (!is_fit) {

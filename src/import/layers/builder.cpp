@@ -23,8 +23,8 @@ void Builder::refuse(std::string message, std::string remedy, std::string attrib
 }
 
 network::Value Builder::constant_node(const Tensor& tensor) {
-    return network_.add(network::constant_operator,
-                        Attributes::of(network::ConstantFields{tensor}), {}, where());
+    return network_.add(network::constant_operator, Attributes::of(network::ConstantFields{tensor}),
+                        {}, where());
 }
 
 std::int64_t Builder::normalised(std::int64_t file_axis, std::int64_t rank) const {
@@ -52,7 +52,8 @@ Operand Builder::number(double value) {
 }
 
 std::vector<Operand> Builder::emit(const Operator& op, Attributes attributes,
-                                const std::vector<Operand>& operands, int batch_axis, bool exact) {
+                                   const std::vector<Operand>& operands, int batch_axis,
+                                   bool exact) {
     const bool fold = std::all_of(operands.begin(), operands.end(),
                                   [](const Operand& x) { return x.is_constant; });
     std::vector<Operand> out;
@@ -95,8 +96,7 @@ std::vector<Operand> Builder::emit(const Operator& op, Attributes attributes,
     for (const Operand& x : operands) {
         values.push_back(x.is_constant ? constant_node(x.constant) : x.value);
     }
-    const network::Value y =
-        network_.add(op, std::move(attributes), std::move(values), where());
+    const network::Value y = network_.add(op, std::move(attributes), std::move(values), where());
     const auto& types = network_.node(y.node).types;
     for (std::uint32_t i = 0; i < types.size(); ++i) {
         Operand& result = out.emplace_back();
@@ -134,8 +134,8 @@ Operand Builder::transposed(const Operand& x, Shape sample_permutation, int batc
         .front();
 }
 
-Operand Builder::elementwise(const Operator& op, Attributes attributes, std::vector<Operand> operands,
-                          bool exact) {
+Operand Builder::elementwise(const Operator& op, Attributes attributes,
+                             std::vector<Operand> operands, bool exact) {
     // The batch axis stands at one distance from the last axis in all operands that have it; the
     // others must be of extent 1 there, or end before it.
     std::int64_t distance = -1;
@@ -170,7 +170,7 @@ Operand Builder::elementwise(const Operator& op, Attributes attributes, std::vec
 }
 
 Operand Builder::function(const std::string& name, const Operand& x,
-                       const std::vector<Operand>& parameters) {
+                          const std::vector<Operand>& parameters) {
     std::vector<Operand> operands = {x};
     operands.insert(operands.end(), parameters.begin(), parameters.end());
     return elementwise(operators::function_operator,
