@@ -92,6 +92,11 @@ def keras_arrays(name):
     )
 
 
+# Of these, the float32 reference itself is this far from an evaluation in float64 in some samples;
+# predict --float agrees with that evaluation to 2e-6 in all of them.
+INEXACT = {"mlperf_tiny_ad01": (4, 5e-3)}  # samples, distance
+
+
 @pytest.mark.parametrize("name", KERAS)
 def test_keras_model(name):
     inputs, references = keras_arrays(name)
@@ -103,7 +108,10 @@ def test_keras_model(name):
         for y, reference in zip(outputs.values(), references, strict=True):
             assert y.size == reference.size
             y = y.reshape(reference.shape)
-            assert (np.abs(y - reference) <= 1e-4 * (1 + np.abs(reference))).all()
+            far = np.abs(y - reference) > 1e-4 * (1 + np.abs(reference))
+            samples, distance = INEXACT.get(name, (0, 1e-2))
+            assert far.any(axis=tuple(range(1, y.ndim))).sum() <= samples
+            assert np.abs(y - reference).max() <= distance
 
 
 @pytest.mark.parametrize("name", BINARY_KERAS)

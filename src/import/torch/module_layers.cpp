@@ -35,6 +35,16 @@ void linear(Chain& c, Module& m) {
           {{"weight", Chain::tensor(m, "weight")}, {"bias", Chain::tensor(m, "bias")}});
 }
 
+/// Up to torch 0.4, a ReLU was a Threshold whose numbers were 0.
+void relu(Chain& c, Module& m) {
+    for (const char* name : {"threshold", "value"}) {
+        if (m.real(name, 0) != 0) {
+            m.refuse("of a ReLU it is 0", "Use a Threshold.", name);
+        }
+    }
+    c.add(m, "relu.default", "self", {});
+}
+
 void flatten(Chain& c, Module& m) {
     c.add(m, "flatten.using_ints", "self",
           {{"start_dim", Chain::integer(m.integer("start_dim"))},
@@ -336,7 +346,7 @@ constexpr LayerRow rows[] = {
     {"AlphaDropout", &dropout},
     {"FeatureAlphaDropout", &dropout},
     GATEWRIGHT_PLAIN("Identity", "alias.default"),
-    GATEWRIGHT_PLAIN("ReLU", "relu.default"),
+    {"ReLU", &relu},
     GATEWRIGHT_PLAIN("Sigmoid", "sigmoid.default"),
     GATEWRIGHT_PLAIN("Tanh", "tanh.default"),
     GATEWRIGHT_PLAIN("SELU", "selu.default"),

@@ -17,7 +17,14 @@ constexpr std::string_view tensor_calls[] = {
     "torch._utils._rebuild_tensor",        "torch._utils._rebuild_tensor_v2",
     "torch._utils._rebuild_tensor_v3",     "torch._utils._rebuild_parameter",
     "torch._tensor._rebuild_from_type_v2", "torch._utils._rebuild_parameter_with_state",
+    "torch.nn.parameter.Parameter",        "torch.nn.parameter.Buffer",
 };
+
+/// Calls whose first argument is the tensor; up to torch 0.4 that was the class itself.
+bool wraps_tensor(std::string_view call) {
+    return call.starts_with("torch._utils._rebuild_parameter") ||
+           call.starts_with("torch.nn.parameter.");
+}
 
 std::string_view last_name(std::string_view global) {
     const std::size_t dot = global.rfind('.');
@@ -177,7 +184,7 @@ StoredTensor TorchFile::tensor(const PickleValue& value, const std::string& name
         if (depth > 8 || !is_tensor(*inner)) {
             malformed("it is no tensor", name);
         }
-        if (inner->text.starts_with("torch._utils._rebuild_parameter")) {
+        if (wraps_tensor(inner->text)) {
             if (inner->items.empty()) {
                 malformed("it is no tensor", name);
             }
@@ -197,8 +204,7 @@ StoredTensor TorchFile::tensor(const PickleValue& value, const std::string& name
             }
             const PickleValue& arguments = at(inner->items[2]);
             const std::string& function = at(inner->items[0]).text;
-            if (function.starts_with("torch._utils._rebuild_parameter") &&
-                !arguments.items.empty()) {
+            if (wraps_tensor(function) && !arguments.items.empty()) {
                 inner = &at(arguments.items[0]);
                 continue;
             }
