@@ -363,13 +363,95 @@ struct TensorEmulator::Program {
     }
 };
 
-TensorEmulator::TensorEmulator(const operators::CoreModel& model)
-    : program_(std::make_unique<Program>(model)) {}
+TensorEmulator::TensorEmulator(const operators::CoreModel& model) : model_(model) {
+    if (SampleEmulator::is_better_for(model)) {
+        sample_ = std::make_unique<SampleEmulator>(model);
+    } else {
+        program();
+    }
+}
 TensorEmulator::~TensorEmulator() = default;
+
+const TensorEmulator::Program& TensorEmulator::program() const {
+    std::call_once(once_, [&] { program_ = std::make_unique<Program>(model_); });
+    return *program_;
+}
+
+namespace {
+
+/// Calls work(first) for 0 .. count - 1 from several threads; throws what one of them throws.
+void in_threads(std::int64_t count, int threads, const std::function<void(std::int64_t)>& work) {
+    std::atomic<std::int64_t> next{0};
+    std::mutex mutex;
+    std::exception_ptr failure;
+    const auto loop = [&] {
+        try {
+            for (std::int64_t i = next++; i < count; i = next++) {
+                work(i);
+            }
+        } catch (...) {
+            const std::lock_guard lock(mutex);
+            failure = failure ? failure : std::current_exception();
+            next = count;
+        }
+    };
+    std::vector<std::thread> pool;
+    for (int t = 1; t < threads; ++t) {
+        pool.emplace_back(loop);
+    }
+    loop();
+    for (std::thread& thread : pool) {
+        thread.join();
+    }
+    if (failure) {
+        std::rethrow_exception(failure);
+    }
+}
+
+}  // namespace
+
+TensorEmulator::Result TensorEmulator::run_samples(
+    const Samples& samples, int threads, const std::function<void(std::int64_t)>& progress) const {
+    std::vector<Encoder> encoders;
+    std::vector<Decoder> decoders;
+    for (std::size_t i = 0; i < model_.encodings.size(); ++i) {
+        encoders.emplace_back(model_, i);
+    }
+    Result result;
+    for (std::size_t i = 0; i < model_.decodings.size(); ++i) {
+        const Decoder& decoder = decoders.emplace_back(model_, i);
+        result.shapes.push_back(decoder.shape());
+        result.values.emplace_back(
+            static_cast<std::size_t>(samples.count * element_count(decoder.shape())));
+    }
+    std::mutex mutex;
+    std::int64_t done = 0;
+    in_threads(samples.count, threads, [&](std::int64_t s) {
+        std::vector<std::vector<std::int64_t>> inputs;
+        Encoder::Scratch scratch;
+        for (const Encoder& encoder : encoders) {
+            auto& port = inputs.emplace_back(static_cast<std::size_t>(encoder.elements()));
+            encoder.encode(samples, s, 1, port.data(), 1, scratch);
+        }
+        const auto outputs = sample_->run(inputs);
+        for (std::size_t o = 0; o < decoders.size(); ++o) {
+            decoders[o].decode(outputs[o].data(), 1,
+                               result.values[o].data() + s * element_count(decoders[o].shape()));
+        }
+        if (progress) {
+            const std::lock_guard lock(mutex);
+            progress(++done);
+        }
+    });
+    return result;
+}
 
 TensorEmulator::Result TensorEmulator::run(
     const Samples& samples, int threads, const std::function<void(std::int64_t)>& progress) const {
-    const Program& program = *program_;
+    if (sample_ != nullptr) {
+        return run_samples(samples, threads, progress);
+    }
+    const Program& program = this->program();
     Result result;
     for (const Decoder& decoder : program.decoders) {
         result.shapes.push_back(decoder.shape());
@@ -377,62 +459,70 @@ TensorEmulator::Result TensorEmulator::run(
             static_cast<std::size_t>(samples.count * element_count(decoder.shape())));
     }
     const std::int64_t blocks = (samples.count + block - 1) / block;
-    std::atomic<std::int64_t> next{0};
     std::mutex mutex;
-    std::exception_ptr failure;
     std::int64_t done = 0;
-    const auto work = [&] {
-        try {
-            Program::Working working = program.working();
-            std::vector<std::int64_t> integers;
-            while (true) {
-                const std::int64_t b = next++;
-                if (b >= blocks) {
-                    return;
-                }
-                const std::int64_t first = b * block;
-                const std::int64_t count = std::min(block, samples.count - first);
-                program.load(samples, first, count, working, integers);
-                program.run_block(working);
-                for (std::size_t o = 0; o < program.decoders.size(); ++o) {
-                    const Buffer& buffer =
-                        program.buffers.at(program.model.network.outputs()[o].value);
-                    program.fetch(buffer, working, integers);
-                    for (std::int64_t s = 0; s < count; ++s) {
-                        program.decoders[o].decode(
-                            integers.data() + s, block,
-                            result.values[o].data() + (first + s) * buffer.elements);
-                    }
-                }
-                if (progress) {
-                    const std::lock_guard lock(mutex);
-                    done += count;
-                    progress(done);
-                }
-            }
-        } catch (...) {
+    // Each thread keeps its working memory from block to block.
+    std::vector<std::unique_ptr<Program::Working>> idle;
+    in_threads(blocks, threads, [&](std::int64_t b) {
+        std::unique_ptr<Program::Working> working;
+        {
             const std::lock_guard lock(mutex);
-            failure = failure ? failure : std::current_exception();
-            next = blocks;
+            if (!idle.empty()) {
+                working = std::move(idle.back());
+                idle.pop_back();
+            }
         }
-    };
-    std::vector<std::thread> pool;
-    for (int t = 1; t < threads; ++t) {
-        pool.emplace_back(work);
-    }
-    work();
-    for (std::thread& thread : pool) {
-        thread.join();
-    }
-    if (failure) {
-        std::rethrow_exception(failure);
-    }
+        if (working == nullptr) {
+            working = std::make_unique<Program::Working>(program.working());
+        }
+        std::vector<std::int64_t> integers;
+        const std::int64_t first = b * block;
+        const std::int64_t count = std::min(block, samples.count - first);
+        program.load(samples, first, count, *working, integers);
+        program.run_block(*working);
+        for (std::size_t o = 0; o < program.decoders.size(); ++o) {
+            const Buffer& buffer = program.buffers.at(program.model.network.outputs()[o].value);
+            program.fetch(buffer, *working, integers);
+            for (std::int64_t s = 0; s < count; ++s) {
+                program.decoders[o].decode(integers.data() + s, block,
+                                           result.values[o].data() + (first + s) * buffer.elements);
+            }
+        }
+        const std::lock_guard lock(mutex);
+        idle.push_back(std::move(working));
+        done += count;
+        if (progress) {
+            progress(done);
+        }
+    });
     return result;
 }
 
 std::vector<std::vector<std::int64_t>> TensorEmulator::run_integers(
     const std::vector<std::vector<std::int64_t>>& inputs, std::int64_t samples) const {
-    const Program& program = *program_;
+    if (sample_ != nullptr) {
+        std::vector<std::vector<std::int64_t>> results(model_.network.outputs().size());
+        for (std::int64_t s = 0; s < samples; ++s) {
+            std::vector<std::vector<std::int64_t>> own;
+            for (const auto& port : inputs) {
+                auto& numbers = own.emplace_back();
+                for (auto e = static_cast<std::size_t>(s); e < port.size();
+                     e += static_cast<std::size_t>(samples)) {
+                    numbers.push_back(port[e]);
+                }
+            }
+            const auto outputs = sample_->run(own);
+            for (std::size_t o = 0; o < outputs.size(); ++o) {
+                results[o].resize(outputs[o].size() * static_cast<std::size_t>(samples));
+                for (std::size_t e = 0; e < outputs[o].size(); ++e) {
+                    results[o][e * static_cast<std::size_t>(samples) +
+                               static_cast<std::size_t>(s)] = outputs[o][e];
+                }
+            }
+        }
+        return results;
+    }
+    const Program& program = this->program();
     const auto ports = program.model.network.inputs();
     std::vector<std::vector<std::int64_t>> results;
     for (const auto& output : program.model.network.outputs()) {
@@ -466,7 +556,7 @@ std::vector<std::vector<std::int64_t>> TensorEmulator::run_integers(
 }
 
 std::vector<TensorEmulator::Trace> TensorEmulator::trace(const Samples& samples) const {
-    const Program& program = *program_;
+    const Program& program = this->program();
     const network::Network& network = program.model.network;
     std::vector<Trace> traces;
     std::map<std::string, int> used;

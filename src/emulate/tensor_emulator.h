@@ -2,11 +2,13 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
 #include "bits/evaluator.h"
 #include "emulate/encode.h"
+#include "emulate/sample_emulator.h"
 #include "operators/core_model.h"
 
 namespace gatewright::emulate {
@@ -44,7 +46,14 @@ class TensorEmulator {
     struct Program;
 
   private:
-    std::unique_ptr<Program> program_;
+    const Program& program() const;
+    Result run_samples(const Samples& samples, int threads,
+                       const std::function<void(std::int64_t)>& progress) const;
+
+    const operators::CoreModel& model_;
+    mutable std::once_flag once_;
+    mutable std::unique_ptr<Program> program_;
+    std::unique_ptr<SampleEmulator> sample_;  ///< in its place for large tensors
 };
 
 }  // namespace gatewright::emulate

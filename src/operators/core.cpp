@@ -4,6 +4,11 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
+#include <optional>
+
+#include "operators/move.h"
+#include "operators/pattern.h"
 
 namespace gatewright::operators {
 
@@ -17,25 +22,130 @@ class FormatNumbers {
     std::int32_t number(const Format& format) {
         const auto key = std::tuple(format.type.is_signed, format.type.width, format.type.frac,
                                     format.range.low, format.range.high);
-        return numbers_.try_emplace(key, static_cast<std::int32_t>(numbers_.size())).first->second;
+        const auto [at, is_new] =
+            numbers_.try_emplace(key, static_cast<std::int32_t>(numbers_.size()));
+        if (is_new) {
+            formats_.push_back(format);
+        }
+        return at->second;
     }
+    /// The format of each number.
+    const std::vector<Format>& formats() const { return formats_; }
 
   private:
+    std::vector<Format> formats_;
     std::map<std::tuple<bool, int, int, Int128, Int128>, std::int32_t> numbers_;
 };
 
-/// Format numbers of all elements of a tensor; computed per distinct value, not per element.
-std::vector<std::int32_t> format_numbers(const TensorType& type, FormatNumbers& numbers) {
-    const PerElement<Format>& formats = *type.fixed;
+/// Format numbers of the entries of a tensor's formats.
+std::vector<std::int32_t> entry_numbers(const TensorType& type, FormatNumbers& numbers) {
     std::vector<std::int32_t> distinct;
-    distinct.reserve(formats.values().size());
-    for (const Format& format : formats.values()) {
+    distinct.reserve(type.fixed->values().size());
+    for (const Format& format : type.fixed->values()) {
         distinct.push_back(numbers.number(format));
     }
+    return distinct;
+}
+
+/// Format numbers of all elements of a tensor; computed per distinct value, not per element.
+std::vector<std::int32_t> format_numbers(const TensorType& type, FormatNumbers& numbers) {
+    const std::vector<std::int32_t> distinct = entry_numbers(type, numbers);
     const auto count = static_cast<std::size_t>(element_count(type.shape));
-    std::vector<std::int32_t> out(count);
-    for (std::size_t e = 0; e < count; ++e) {
-        out[e] = distinct[(e / static_cast<std::size_t>(formats.inner())) % distinct.size()];
+    const auto inner = static_cast<std::size_t>(type.fixed->inner());
+    std::vector<std::int32_t> out;
+    out.reserve(count);
+    while (out.size() < count) {
+        for (std::size_t i = 0; i < distinct.size() && out.size() < count; ++i) {
+            out.insert(out.end(), std::min(inner, count - out.size()), distinct[i]);
+        }
+    }
+    return out;
+}
+
+/// Elements in classes; at first all are in one.
+struct Classes {
+    std::vector<std::int32_t> class_of;  ///< [element]
+    std::vector<std::int64_t> first;     ///< the first element of each class
+
+    explicit Classes(std::size_t count) : class_of(count, 0) {
+        if (count > 0) {
+            first.push_back(0);
+        }
+    }
+
+    /// Tells elements with different keys apart.
+    template <class F>
+    void refine(F key) {
+        std::map<std::pair<std::int32_t, std::int64_t>, std::int32_t> known;
+        first.clear();
+        std::pair<std::int32_t, std::int64_t> last{-1, 0};
+        std::int32_t number = 0;
+        for (std::size_t e = 0; e < class_of.size(); ++e) {
+            const std::pair<std::int32_t, std::int64_t> now{class_of[e], key(e)};
+            if (now != last) {
+                const auto [at, is_new] =
+                    known.try_emplace(now, static_cast<std::int32_t>(known.size()));
+                if (is_new) {
+                    first.push_back(static_cast<std::int64_t>(e));
+                }
+                number = at->second;
+                last = now;
+            }
+            class_of[e] = number;
+        }
+    }
+};
+
+/// The element of `from` that broadcasts to element e of `to`.
+std::int64_t broadcast_element(const Shape& from, const Shape& to, std::int64_t e) {
+    const auto strides = strides_of(from);
+    std::int64_t out = 0;
+    for (std::size_t i = 0; i < to.size(); ++i) {
+        const std::size_t axis = to.size() - 1 - i;
+        const std::int64_t at = e % to[axis];
+        e /= to[axis];
+        if (i < from.size() && from[from.size() - 1 - i] != 1) {
+            out += at * strides[from.size() - 1 - i];
+        }
+    }
+    return out;
+}
+
+/// Rows in classes of equal formats, row r in group r % groups.
+struct RowClasses {
+    std::vector<std::int32_t> class_of;
+    std::vector<std::int64_t> first;
+};
+RowClasses row_classes(const TensorType& x, std::int64_t length, std::int64_t groups) {
+    RowClasses out;
+    const std::int64_t rows = length == 0 ? 0 : element_count(x.shape) / length;
+    out.class_of.reserve(static_cast<std::size_t>(rows));
+    // Where the formats come round with the groups, so do the classes.
+    const std::int64_t period =
+        x.fixed->inner() * static_cast<std::int64_t>(x.fixed->values().size());
+    const bool periodic = x.fixed->is_uniform() || (length * groups) % period == 0;
+    std::vector<std::int32_t> formats;
+    FormatNumbers numbers;
+    if (!periodic) {
+        formats = format_numbers(x, numbers);
+    }
+    std::map<std::pair<std::int64_t, std::vector<std::int32_t>>, std::int32_t> known;
+    for (std::int64_t r = 0; r < rows; ++r) {
+        if (periodic && r >= groups) {
+            out.class_of.push_back(out.class_of[static_cast<std::size_t>(r - groups)]);
+            continue;
+        }
+        std::vector<std::int32_t> row;
+        if (!periodic) {
+            const auto begin = formats.begin() + static_cast<std::ptrdiff_t>(r * length);
+            row.assign(begin, begin + static_cast<std::ptrdiff_t>(length));
+        }
+        const auto [at, is_new] = known.try_emplace({r % groups, std::move(row)},
+                                                    static_cast<std::int32_t>(known.size()));
+        if (is_new) {
+            out.first.push_back(r);
+        }
+        out.class_of.push_back(at->second);
     }
     return out;
 }
@@ -57,22 +167,6 @@ Body build_body(const Node& node, const std::vector<Format>& inputs, const auto&
     }
     body.function = bits.take();
     return body;
-}
-
-/// The canonical PerElement of a list of formats, uniform where it is.
-PerElement<Format> per_element(std::vector<Format> formats, const Shape& shape) {
-    // A pattern that repeats along the last axis is kept as one row.
-    if (!shape.empty() && shape.back() > 0) {
-        const auto row = static_cast<std::size_t>(shape.back());
-        bool repeats = formats.size() > row;
-        for (std::size_t e = row; e < formats.size() && repeats; ++e) {
-            repeats = formats[e] == formats[e - row];
-        }
-        if (repeats) {
-            formats.resize(row);
-        }
-    }
-    return PerElement<Format>::each(std::move(formats));
 }
 
 void require_fixed(const Node& node, std::span<const TensorType> inputs) {
@@ -180,18 +274,25 @@ std::vector<TensorType> infer_contract(const Node& node, std::span<const TensorT
     Shape shape = x.shape;
     shape.back() = w[2];
     const ContractForms forms = contract_forms(node, x);
-    std::vector<Format> formats;
+    TensorType type{shape, std::nullopt};
     if (forms.forms.size() == 1) {
-        formats = forms.forms.front().outputs;
-    } else {
-        for (const std::int32_t form : forms.form_of) {
-            const auto& outputs = forms.forms[static_cast<std::size_t>(form)].outputs;
-            formats.insert(formats.end(), outputs.begin(), outputs.end());
+        type.fixed = PerElement<Format>::each(forms.forms.front().outputs);
+        return {type};
+    }
+    FormatNumbers numbers;
+    std::vector<std::vector<std::int32_t>> of_form;
+    for (const ContractForm& form : forms.forms) {
+        auto& row = of_form.emplace_back();
+        for (const Format& format : form.outputs) {
+            row.push_back(numbers.number(format));
         }
     }
-    TensorType type{shape, std::nullopt};
-    type.fixed = forms.forms.size() == 1 ? PerElement<Format>::each(std::move(formats))
-                                         : per_element(std::move(formats), shape);
+    std::vector<std::int32_t> elements;
+    for (const std::int32_t form : forms.form_of) {
+        const auto& row = of_form[static_cast<std::size_t>(form)];
+        elements.insert(elements.end(), row.begin(), row.end());
+    }
+    type.fixed = spread(pattern_of(elements, shape), numbers.formats(), Format{});
     return {type};
 }
 
@@ -207,6 +308,104 @@ std::vector<Format> formats_of(const TensorType& type) {
     return out;
 }
 
+namespace {
+
+/// Elements told apart by the formats of their operands and by the fields that apply.
+Classes element_classes(const Node& node, std::span<const TensorType> inputs, const Shape& shape) {
+    const std::int64_t count = element_count(shape);
+    FormatNumbers numbers;
+    // Where all of that comes round, one round says it.
+    std::optional<KeyPattern> round = key_pattern(node);
+    for (const TensorType& type : inputs) {
+        if (type.fixed->is_uniform() || !round) {
+            continue;
+        }
+        const std::int64_t inner = type.fixed->inner();
+        if (type.shape != shape) {
+            round.reset();
+        } else {
+            const auto size = static_cast<std::int64_t>(type.fixed->values().size());
+            round->inner = round->period == 1 ? inner : std::gcd(round->inner, inner);
+            round->period = std::lcm(round->period, inner * size);
+        }
+    }
+    if (round && round->period < count && count % round->period == 0) {
+        Classes entries(static_cast<std::size_t>(round->period / round->inner));
+        for (const TensorType& type : inputs) {
+            const std::vector<std::int32_t> own = entry_numbers(type, numbers);
+            entries.refine([&](std::size_t i) {
+                const auto e = static_cast<std::int64_t>(i) * round->inner;
+                return std::int64_t{
+                    own[static_cast<std::size_t>(e / type.fixed->inner()) % own.size()]};
+            });
+        }
+        if (node.op->element_key != nullptr) {
+            entries.refine([&](std::size_t i) {
+                return node.op->element_key(node, static_cast<std::int64_t>(i) * round->inner);
+            });
+        }
+        Classes out(0);
+        for (const std::int64_t i : entries.first) {
+            out.first.push_back(i * round->inner);
+        }
+        out.class_of.reserve(static_cast<std::size_t>(count));
+        while (static_cast<std::int64_t>(out.class_of.size()) < count) {
+            for (const std::int32_t number : entries.class_of) {
+                out.class_of.insert(out.class_of.end(), static_cast<std::size_t>(round->inner),
+                                    number);
+            }
+        }
+        return out;
+    }
+    Classes classes(static_cast<std::size_t>(count));
+    for (const TensorType& type : inputs) {
+        if (type.fixed->is_uniform()) {
+            continue;
+        }
+        std::vector<std::int32_t> own = format_numbers(type, numbers);
+        if (type.shape != shape) {
+            std::vector<std::int32_t> broadcasted;
+            broadcasted.reserve(static_cast<std::size_t>(count));
+            for (const std::int64_t e : broadcast_index(type.shape, shape)) {
+                broadcasted.push_back(own[static_cast<std::size_t>(e)]);
+            }
+            own = std::move(broadcasted);
+        }
+        classes.refine([&](std::size_t e) { return std::int64_t{own[e]}; });
+    }
+    if (node.op->element_key != nullptr) {
+        classes.refine([&](std::size_t e) {
+            return node.op->element_key(node, static_cast<std::int64_t>(e));
+        });
+    }
+    return classes;
+}
+
+/// Formats of a result: results [first, first + length) of each instance's body.
+PerElement<Format> per_element(const Bodies& bodies, std::size_t first, std::size_t length,
+                               const Shape& shape) {
+    FormatNumbers numbers;
+    std::vector<std::vector<std::int32_t>> of_body;
+    for (const Body& body : bodies.bodies) {
+        auto& row = of_body.emplace_back();
+        for (std::size_t i = 0; i < length; ++i) {
+            row.push_back(numbers.number(body.outputs[first + i]));
+        }
+    }
+    if (numbers.formats().size() == 1) {
+        return numbers.formats().front();
+    }
+    std::vector<std::int32_t> elements;
+    elements.reserve(bodies.body_of.size() * length);
+    for (const std::int32_t body : bodies.body_of) {
+        const auto& row = of_body[static_cast<std::size_t>(body)];
+        elements.insert(elements.end(), row.begin(), row.end());
+    }
+    return spread(pattern_of(elements, shape), numbers.formats(), Format{});
+}
+
+}  // namespace
+
 Bodies map_bodies(const Node& node, std::span<const TensorType> inputs) {
     require_fixed(node, inputs);
     // A map without inputs is a fixed-point constant.
@@ -220,37 +419,18 @@ Bodies map_bodies(const Node& node, std::span<const TensorType> inputs) {
         }
         shape = *joined;
     }
-    FormatNumbers numbers;
-    std::vector<std::vector<std::int32_t>> input_numbers;
-    std::vector<std::vector<std::int64_t>> index;
-    for (const TensorType& type : inputs) {
-        input_numbers.push_back(format_numbers(type, numbers));
-        index.push_back(broadcast_index(type.shape, shape));
-    }
+    Classes classes = element_classes(node, inputs, shape);
     Bodies out;
-    std::map<std::vector<std::int64_t>, std::int32_t> known;
-    const std::int64_t count = element_count(shape);
-    out.body_of.reserve(static_cast<std::size_t>(count));
-    std::vector<std::int64_t> key(inputs.size() + 1);
-    for (std::int64_t e = 0; e < count; ++e) {
-        for (std::size_t i = 0; i < inputs.size(); ++i) {
-            key[i] =
-                input_numbers[i][static_cast<std::size_t>(index[i][static_cast<std::size_t>(e)])];
+    out.body_of = std::move(classes.class_of);
+    for (const std::int64_t e : classes.first) {
+        std::vector<Format> formats;
+        for (const TensorType& type : inputs) {
+            formats.push_back(type.fixed->at(broadcast_element(type.shape, shape, e)));
         }
-        key.back() = node.op->element_key != nullptr ? node.op->element_key(node, e) : 0;
-        const auto [at, is_new] =
-            known.try_emplace(key, static_cast<std::int32_t>(out.bodies.size()));
-        if (is_new) {
-            std::vector<Format> formats;
-            for (std::size_t i = 0; i < inputs.size(); ++i) {
-                formats.push_back(inputs[i].fixed->at(index[i][static_cast<std::size_t>(e)]));
-            }
-            out.bodies.push_back(build_body(
-                node, formats, [&](fixed::Builder& builder, const std::vector<Fixed>& x) {
-                    return std::vector<Fixed>{node.op->element(builder, node, x, e)};
-                }));
-        }
-        out.body_of.push_back(at->second);
+        out.bodies.push_back(
+            build_body(node, formats, [&](fixed::Builder& builder, const std::vector<Fixed>& x) {
+                return std::vector<Fixed>{node.op->element(builder, node, x, e)};
+            }));
     }
     return out;
 }
@@ -263,31 +443,22 @@ Bodies row_bodies(const Node& node, std::span<const TensorType> inputs) {
                       fmt::format("operator {} needs a last axis with elements", node.op->name));
     }
     const std::int64_t length = x.shape.back();
-    FormatNumbers numbers;
-    const std::vector<std::int32_t> formats = format_numbers(x, numbers);
     Bodies out;
-    std::map<std::vector<std::int32_t>, std::int32_t> known;
-    const std::int64_t rows = element_count(x.shape) / length;
-    for (std::int64_t r = 0; r < rows; ++r) {
-        const auto begin = formats.begin() + static_cast<std::ptrdiff_t>(r * length);
-        const auto [at, is_new] = known.try_emplace(
-            std::vector<std::int32_t>(begin, begin + static_cast<std::ptrdiff_t>(length)),
-            static_cast<std::int32_t>(out.bodies.size()));
-        if (is_new) {
-            std::vector<Format> row;
-            for (std::int64_t k = 0; k < length; ++k) {
-                row.push_back(x.fixed->at(r * length + k));
-            }
-            out.bodies.push_back(build_body(
-                node, row, [&](fixed::Builder& builder, const std::vector<Fixed>& arguments) {
-                    std::vector<Fixed> flat;
-                    for (const auto& part : node.op->row(builder, node, arguments)) {
-                        flat.insert(flat.end(), part.begin(), part.end());
-                    }
-                    return flat;
-                }));
+    const RowClasses classes = row_classes(x, length, 1);
+    out.body_of = classes.class_of;
+    for (const std::int64_t r : classes.first) {
+        std::vector<Format> row;
+        for (std::int64_t k = 0; k < length; ++k) {
+            row.push_back(x.fixed->at(r * length + k));
         }
-        out.body_of.push_back(at->second);
+        out.bodies.push_back(build_body(
+            node, row, [&](fixed::Builder& builder, const std::vector<Fixed>& arguments) {
+                std::vector<Fixed> flat;
+                for (const auto& part : node.op->row(builder, node, arguments)) {
+                    flat.insert(flat.end(), part.begin(), part.end());
+                }
+                return flat;
+            }));
     }
     return out;
 }
@@ -298,13 +469,8 @@ std::vector<TensorType> infer_map(const Node& node, std::span<const TensorType> 
     for (const TensorType& type : inputs) {
         shape = *broadcast(shape, type.shape);
     }
-    std::vector<Format> formats;
-    formats.reserve(bodies.body_of.size());
-    for (const std::int32_t body : bodies.body_of) {
-        formats.push_back(bodies.bodies[static_cast<std::size_t>(body)].outputs.front());
-    }
     TensorType type{shape, std::nullopt};
-    type.fixed = per_element(std::move(formats), shape);
+    type.fixed = per_element(bodies, 0, 1, shape);
     return {type};
 }
 
@@ -316,20 +482,28 @@ std::vector<TensorType> infer_row(const Node& node, std::span<const TensorType> 
     std::size_t first = 0;
     for (const Shape& shape : shapes) {
         const auto length = static_cast<std::size_t>(rows == 0 ? 0 : element_count(shape) / rows);
-        std::vector<Format> formats;
-        for (const std::int32_t body : bodies.body_of) {
-            const auto& outputs = bodies.bodies[static_cast<std::size_t>(body)].outputs;
-            for (std::size_t i = 0; i < length; ++i) {
-                formats.push_back(outputs[first + i]);
-            }
-        }
-        first += length;
         TensorType type{shape, std::nullopt};
-        type.fixed = per_element(std::move(formats), shape);
+        type.fixed = per_element(bodies, first, length, shape);
+        first += length;
         types.push_back(std::move(type));
     }
     return types;
 }
+
+namespace {
+
+/// The same formats, with zero within their ranges.
+PerElement<Format> with_zero(const PerElement<Format>& formats) {
+    std::vector<Format> out;
+    for (const Format& format : formats.values()) {
+        const Interval range = hull(format.range, {0, 0});
+        out.push_back(
+            {range == format.range ? format.type : type_for(range, format.type.frac), range});
+    }
+    return PerElement<Format>::along(std::move(out), formats.inner());
+}
+
+}  // namespace
 
 TensorType infer_move(const Node& node, std::span<const TensorType> inputs, Shape shape) {
     const bool any_float = std::any_of(inputs.begin(), inputs.end(),
@@ -338,28 +512,46 @@ TensorType infer_move(const Node& node, std::span<const TensorType> inputs, Shap
     if (any_float) {
         return out;
     }
+    const bool uniform =
+        !inputs.empty() && std::all_of(inputs.begin(), inputs.end(), [&](const TensorType& type) {
+            return type.fixed->is_uniform() && *type.fixed == *inputs[0].fixed;
+        });
+    const bool large = element_count(out.shape) > large_tensor;
+    if (uniform && large) {
+        const bool pads = node.op == &pad_operator || node.op == &window_operator;
+        out.fixed = pads ? with_zero(*inputs[0].fixed) : *inputs[0].fixed;
+        return out;
+    }
     const std::vector<Source> sources = node.op->sources(node, inputs);
     const bool has_zero = std::any_of(sources.begin(), sources.end(),
                                       [](const Source& source) { return source.input < 0; });
-    const bool uniform = !inputs.empty() && !has_zero &&
-                         std::all_of(inputs.begin(), inputs.end(), [&](const TensorType& type) {
-                             return type.fixed->is_uniform() && *type.fixed == *inputs[0].fixed;
-                         });
-    if (uniform) {
+    if (uniform && !has_zero) {
         out.fixed = inputs[0].fixed;
         return out;
     }
-    // A zero takes the binary point of the first input and the range {0}.
+    // A zero takes the binary point of the first input and the range {0}; in a large tensor it is
+    // typed as those in its place in other pixels, whose ranges then must include it.
     const int frac = inputs.empty() ? 0 : inputs[0].fixed->values().front().type.frac;
-    std::vector<Format> formats;
-    formats.reserve(sources.size());
-    for (const Source& source : sources) {
-        formats.push_back(
-            source.input < 0
-                ? Format{type_for({0, 0}, frac), {0, 0}}
-                : inputs[static_cast<std::size_t>(source.input)].fixed->at(source.element));
+    FormatNumbers numbers;
+    std::vector<std::vector<std::int32_t>> entries;
+    for (const TensorType& type : inputs) {
+        entries.push_back(entry_numbers(
+            has_zero && large ? TensorType{type.shape, with_zero(*type.fixed)} : type, numbers));
     }
-    out.fixed = per_element(std::move(formats), out.shape);
+    const Format zero{type_for({0, 0}, frac), {0, 0}};
+    const std::int32_t zero_number = has_zero && !large ? numbers.number(zero) : -1;
+    std::vector<std::int32_t> elements;
+    elements.reserve(sources.size());
+    for (const Source& source : sources) {
+        if (source.input < 0) {
+            elements.push_back(zero_number);
+            continue;
+        }
+        const auto i = static_cast<std::size_t>(source.input);
+        const auto at = static_cast<std::size_t>(source.element / inputs[i].fixed->inner());
+        elements.push_back(entries[i][at % entries[i].size()]);
+    }
+    out.fixed = spread(pattern_of(elements, out.shape), numbers.formats(), zero);
     return out;
 }
 
@@ -382,26 +574,16 @@ ContractForms contract_forms(const Node& node, const TensorType& input) {
     const auto& fields = node.fields<ContractFields>();
     const std::int64_t groups = fields.weights.shape[0];
     const std::int64_t length = fields.weights.shape[1];
-    const std::int64_t rows = length == 0 ? 0 : element_count(input.shape) / length;
-    FormatNumbers numbers;
-    const std::vector<std::int32_t> formats = format_numbers(input, numbers);
     ContractForms out;
-    std::map<std::pair<std::int64_t, std::vector<std::int32_t>>, std::int32_t> known;
-    for (std::int64_t r = 0; r < rows; ++r) {
-        const auto begin = formats.begin() + static_cast<std::ptrdiff_t>(r * length);
-        const auto [at, is_new] = known.try_emplace(
-            {r % groups,
-             std::vector<std::int32_t>(begin, begin + static_cast<std::ptrdiff_t>(length))},
-            static_cast<std::int32_t>(out.forms.size()));
-        if (is_new) {
-            std::vector<Format> row;
-            for (std::int64_t k = 0; k < length; ++k) {
-                row.push_back(input.fixed->at(r * length + k));
-            }
-            out.forms.push_back(make_form(node, std::move(row), r % groups));
+    RowClasses classes = row_classes(input, length, groups);
+    for (const std::int64_t r : classes.first) {
+        std::vector<Format> row;
+        for (std::int64_t k = 0; k < length; ++k) {
+            row.push_back(input.fixed->at(r * length + k));
         }
-        out.form_of.push_back(at->second);
+        out.forms.push_back(make_form(node, std::move(row), r % groups));
     }
+    out.form_of = std::move(classes.class_of);
     return out;
 }
 

@@ -284,27 +284,6 @@ void apply_in_place(std::span<const Step> steps, Tensor& tensor) {
     }
 }
 
-std::vector<Step> gather(std::span<const Step> steps, std::span<const std::int64_t> index) {
-    std::vector<Step> out(steps.begin(), steps.end());
-    for (Step& step : out) {
-        for (auto& branch : step.branches) {
-            branch = gather(branch, index);
-        }
-        for (auto& parameter : step.parameters) {
-            if (parameter.is_uniform()) {
-                continue;
-            }
-            std::vector<Rational> values;
-            values.reserve(index.size());
-            for (const std::int64_t e : index) {
-                values.push_back(parameter.at(e));
-            }
-            parameter = PerElement<Rational>::each(std::move(values));
-        }
-    }
-    return out;
-}
-
 std::string print_field(const std::vector<Step>& steps) {
     std::string out = "[";
     for (std::size_t i = 0; i < steps.size(); ++i) {

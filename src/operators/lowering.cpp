@@ -9,6 +9,7 @@
 #include "operators/core.h"
 #include "operators/map.h"
 #include "operators/move.h"
+#include "operators/pattern.h"
 
 namespace gatewright::operators {
 
@@ -55,6 +56,33 @@ PerElement<Rational> broadcast_constant(const Tensor& constant, const Shape& sha
         values.push_back(to_rational(constant.values[static_cast<std::size_t>(i)]));
     }
     return PerElement<Rational>::each(std::move(values));
+}
+
+std::vector<Step> gather(std::span<const Step> steps, std::span<const std::int64_t> index,
+                         const Shape& shape) {
+    std::vector<Step> out(steps.begin(), steps.end());
+    std::vector<std::int32_t> numbers;
+    for (Step& step : out) {
+        for (auto& branch : step.branches) {
+            branch = gather(branch, index, shape);
+        }
+        for (auto& parameter : step.parameters) {
+            if (parameter.is_uniform()) {
+                continue;
+            }
+            numbers.clear();
+            const auto count = static_cast<std::int64_t>(parameter.values().size());
+            for (const std::int64_t e : index) {
+                numbers.push_back(static_cast<std::int32_t>(e / parameter.inner() % count));
+            }
+            parameter = spread(pattern_of(numbers, shape), parameter.values(), Rational(0));
+        }
+    }
+    return out;
+}
+
+std::vector<Step> gather(std::span<const Step> steps, std::span<const std::int64_t> index) {
+    return gather(steps, index, {static_cast<std::int64_t>(index.size())});
 }
 
 Lowering::Lowering(const Network& layers, const LoweringOptions& options)
@@ -290,6 +318,13 @@ RealTensor Lowering::move(const Node& node, const std::vector<RealTensor>& input
         types.push_back({x.shape, std::nullopt});
     }
     const Shape shape = node.op->infer(node, types).front().shape;
+    if (inputs.size() == 1 && inputs[0].base == RealTensor::Base::core &&
+        node.op == &reshape_operator) {
+        RealTensor out = inputs[0];
+        out.shape = shape;
+        out.value = core(*node.op, node.attributes, {out.value});
+        return out;
+    }
     const std::vector<network::Source> sources = node.op->sources(node, types);
     if (inputs.size() == 1 && !has_zeros(sources)) {
         RealTensor out = inputs[0];
@@ -302,7 +337,7 @@ RealTensor Lowering::move(const Node& node, const std::vector<RealTensor>& input
             index.push_back(source.element);
         }
         if (!identity) {
-            out.steps = gather(out.steps, index);
+            out.steps = gather(out.steps, index, shape);
         }
         if (out.base == RealTensor::Base::model_input) {
             if (!identity) {
@@ -323,17 +358,36 @@ RealTensor Lowering::move(const Node& node, const std::vector<RealTensor>& input
         parts.push_back(has_zeros(sources) ? integers(x) : linear(x));
         values.push_back(parts.back().value);
     }
-    std::vector<Rational> scale;
-    std::vector<Rational> offset;
-    for (const network::Source& source : sources) {
-        const bool zero = source.input < 0;
-        const Linear& part = parts[zero ? 0 : static_cast<std::size_t>(source.input)];
-        scale.push_back(zero && !part.scale.is_uniform() ? Rational(1)
-                                                         : part.scale.at(source.element));
-        offset.push_back(zero ? Rational(0) : part.offset.at(source.element));
-    }
-    out.scale = PerElement<Rational>::each(std::move(scale));
-    out.offset = PerElement<Rational>::each(std::move(offset));
+    // Zeros take any scale.
+    const auto moved = [&](auto member, const Rational& zero) {
+        std::vector<Rational> distinct;
+        std::vector<std::int32_t> first;
+        bool uniform = true;
+        for (const Linear& part : parts) {
+            const std::vector<Rational>& own = (part.*member).values();
+            first.push_back(static_cast<std::int32_t>(distinct.size()));
+            distinct.insert(distinct.end(), own.begin(), own.end());
+            uniform = uniform && own.size() == 1 && own.front() == distinct.front();
+        }
+        if (uniform) {
+            return PerElement<Rational>(distinct.front());
+        }
+        std::vector<std::int32_t> numbers;
+        numbers.reserve(sources.size());
+        for (const network::Source& source : sources) {
+            if (source.input < 0) {
+                numbers.push_back(-1);
+                continue;
+            }
+            const auto& own = parts[static_cast<std::size_t>(source.input)].*member;
+            const auto count = static_cast<std::int64_t>(own.values().size());
+            numbers.push_back(first[static_cast<std::size_t>(source.input)] +
+                              static_cast<std::int32_t>(source.element / own.inner() % count));
+        }
+        return spread(pattern_of(numbers, shape), distinct, zero);
+    };
+    out.scale = moved(&Linear::scale, Rational(1));
+    out.offset = moved(&Linear::offset, Rational(0));
     out.shape = shape;
     out.where = where_;
     out.value = core(*node.op, node.attributes, std::move(values));

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <map>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <vector>
@@ -128,33 +130,38 @@ class Lowering {
     network::NodeId node_ = 0;
 };
 
+/// gather() of function.h for a tensor of that shape: parameters that follow a few of its axes keep
+/// their short form.
+std::vector<Step> gather(std::span<const Step> steps, std::span<const std::int64_t> index,
+                         const Shape& shape);
+
 /// Combines per-element values of tensors of one shape, keeping uniform and periodic forms.
 template <class R, class F, class... T>
 PerElement<R> combine(std::int64_t count, F function, const PerElement<T>&... inputs) {
     if ((inputs.is_uniform() && ...)) {
         return PerElement<R>(function(inputs.values().front()...));
     }
-    // All non-uniform inputs with one pattern: combine pattern entries.
+    // Neighbouring entries of all patterns together, and when all have come round.
     std::int64_t inner = 0;
-    std::int64_t length = 0;
-    bool same = true;
+    std::int64_t period = 1;
     const auto look = [&](const auto& input) {
         if (!input.is_uniform()) {
             const auto size = static_cast<std::int64_t>(input.values().size());
-            same = same && (length == 0 || (length == size && inner == input.inner()));
-            inner = input.inner();
-            length = size;
+            inner = std::gcd(inner, input.inner());
+            period =
+                std::min(std::lcm(period, size * input.inner()), std::max<std::int64_t>(1, count));
         }
     };
     (look(inputs), ...);
-    std::vector<R> values;
-    const std::int64_t entries = same ? length : count;
-    const std::int64_t pitch = same ? inner : 1;
-    values.reserve(static_cast<std::size_t>(entries));
-    for (std::int64_t i = 0; i < entries; ++i) {
-        values.push_back(function(inputs.at(i * pitch)...));
+    if (period % inner != 0) {
+        inner = 1;
     }
-    return PerElement<R>::along(std::move(values), pitch);
+    std::vector<R> values;
+    values.reserve(static_cast<std::size_t>(period / inner));
+    for (std::int64_t e = 0; e < period; e += inner) {
+        values.push_back(function(inputs.at(e)...));
+    }
+    return PerElement<R>::along(std::move(values), inner);
 }
 
 /// The values of a constant tensor as they broadcast to `shape`.

@@ -3,12 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <initializer_list>
+#include <numeric>
 #include <utility>
 
 #include "operators/core.h"
 #include "operators/lowering.h"
+#include "operators/pattern.h"
 
 namespace gatewright::operators {
 
@@ -21,16 +24,35 @@ using FixedSpan = std::span<const Fixed>;
 template <class... T>
 std::int64_t joint_key(std::int64_t element, const PerElement<T>&... fields) {
     std::int64_t key = 0;
-    std::vector<std::pair<std::int64_t, std::int64_t>> seen;
+    std::array<std::pair<std::int64_t, std::int64_t>, sizeof...(T)> seen;
+    std::size_t patterns = 0;
     const auto fold = [&](std::int64_t inner, std::int64_t count) {
+        if (count == 1) {
+            return;
+        }
         const std::pair<std::int64_t, std::int64_t> pattern(inner, count);
-        if (count > 1 && std::find(seen.begin(), seen.end(), pattern) == seen.end()) {
-            seen.push_back(pattern);
+        const auto end = seen.begin() + static_cast<std::ptrdiff_t>(patterns);
+        if (std::find(seen.begin(), end, pattern) == end) {
+            seen[patterns++] = pattern;
             key = key * count + (element / inner) % count;
         }
     };
     (fold(fields.inner(), static_cast<std::int64_t>(fields.values().size())), ...);
     return key;
+}
+
+template <class... T>
+KeyPattern joint_pattern(const PerElement<T>&... fields) {
+    KeyPattern out{0, 1};
+    const auto fold = [&](std::int64_t inner, std::int64_t count) {
+        if (count > 1) {
+            out.inner = std::gcd(out.inner, inner);
+            out.period = std::lcm(out.period, inner * count);
+        }
+    };
+    (fold(fields.inner(), static_cast<std::int64_t>(fields.values().size())), ...);
+    out.inner = std::max<std::int64_t>(1, out.inner);
+    return out;
 }
 
 /// The value's integer, that is, the value with its binary point moved to frac 0.
@@ -168,6 +190,35 @@ using network::field_table;
 using network::NoFields;
 
 }  // namespace
+
+std::optional<KeyPattern> key_pattern(const Node& node) {
+    if (node.op->element_key == nullptr) {
+        return KeyPattern{};
+    }
+    if (node.op == &affine_operator) {
+        const auto& f = node.fields<AffineFields>();
+        return joint_pattern(f.multiplier, f.addend, f.frac);
+    }
+    if (node.op == &quantize_operator) {
+        return joint_pattern(node.fields<QuantizeFields>().type);
+    }
+    if (node.op == &clamp_operator) {
+        return joint_pattern(node.fields<ClampFields>().range);
+    }
+    if (node.op == &leaky_operator) {
+        const auto& f = node.fields<LeakyFields>();
+        return joint_pattern(f.negative, f.positive, f.frac);
+    }
+    if (node.op == &thresholds_operator) {
+        const auto& f = node.fields<ThresholdFields>();
+        return joint_pattern(f.thresholds, f.base, f.step, f.frac);
+    }
+    if (node.op == &table_operator) {
+        const auto& f = node.fields<TableFields>();
+        return joint_pattern(f.low, f.words, f.frac);
+    }
+    return std::nullopt;
+}
 
 const network::Operator affine_operator = {
     .name = "affine",

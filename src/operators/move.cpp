@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <functional>
 
 #include "operators/core.h"
 #include "operators/lowering.h"
@@ -20,8 +19,8 @@ using Types = std::span<const TensorType>;
 }
 
 /// Sources of a move of one input from a function of the output's position.
-std::vector<Source> by_position(const Shape& shape,
-                                const std::function<Source(const Shape&)>& source) {
+template <class F>
+std::vector<Source> by_position(const Shape& shape, F source) {
     std::vector<Source> out;
     out.reserve(static_cast<std::size_t>(element_count(shape)));
     Shape position(shape.size(), 0);
@@ -278,19 +277,21 @@ std::vector<Source> window_sources(const Node& node, Types inputs) {
     const Shape& x = inputs[0].shape;
     const auto strides = strides_of(x);
     const std::size_t rank = f.kernel.size();
-    const std::int64_t positions = element_count(f.kernel);
+    const std::int64_t taps = element_count(f.kernel);
     const auto kernel_strides = strides_of(f.kernel);
-    return by_position(window_shape(node, inputs), [&](const Shape& position) {
-        const std::int64_t channel = position[rank] / positions;
-        const std::int64_t k = position[rank] % positions;
-        std::int64_t element = channel * strides[0];
+    Shape positions = window_shape(node, inputs);
+    positions.pop_back();
+    // The element of channel 0 under each tap of the patch at a position, or -1.
+    std::vector<std::int64_t> under(static_cast<std::size_t>(taps));
+    const auto place = [&](const Shape& position, std::int64_t k) -> std::int64_t {
+        std::int64_t element = 0;
         for (std::size_t i = 0; i < rank; ++i) {
             const std::int64_t tap = (k / kernel_strides[i]) % f.kernel[i];
             const std::int64_t first = position[i] * f.strides[i] - f.before[i];
             std::int64_t at = first + tap * f.dilations[i];
             if (at < 0 || at >= x[i + 1]) {
                 if (!f.clip) {
-                    return Source{-1, 0};
+                    return -1;
                 }
                 // The nearest tap of this patch that lies inside.
                 std::int64_t inside = tap;
@@ -302,13 +303,34 @@ std::vector<Source> window_sources(const Node& node, Types inputs) {
                 }
                 at = first + inside * f.dilations[i];
                 if (at < 0) {
-                    return Source{-1, 0};
+                    return -1;
                 }
             }
             element += at * strides[i + 1];
         }
-        return Source{0, element};
-    });
+        return element;
+    };
+    std::vector<Source> out;
+    out.reserve(static_cast<std::size_t>(element_count(positions) * x[0] * taps));
+    Shape position(rank, 0);
+    for (std::int64_t p = element_count(positions); p > 0; --p) {
+        for (std::int64_t k = 0; k < taps; ++k) {
+            under[static_cast<std::size_t>(k)] = place(position, k);
+        }
+        for (std::int64_t channel = 0; channel < x[0]; ++channel) {
+            const std::int64_t base = channel * strides[0];
+            for (const std::int64_t element : under) {
+                out.push_back(element < 0 ? Source{-1, 0} : Source{0, base + element});
+            }
+        }
+        for (std::size_t axis = rank; axis-- > 0;) {
+            if (++position[axis] < positions[axis]) {
+                break;
+            }
+            position[axis] = 0;
+        }
+    }
+    return out;
 }
 
 using network::field_table;

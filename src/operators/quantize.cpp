@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <numeric>
+#include <unordered_map>
 
 #include <fmt/format.h>
 
@@ -23,27 +25,62 @@ constexpr std::int64_t most_levels = 4096;  ///< listed one by one
 constexpr std::int64_t most_table_words = 1 << 16;
 constexpr std::int64_t few_words = 1 << 8;  ///< a table this small is always considered
 
-/// Elements that share base format and parameters.
+/// Elements that share base format and parameters: element e is in the group of entry
+/// (e / inner) % group_of.size().
 struct Groups {
-    std::vector<std::int64_t> first;     ///< one element of each group
-    std::vector<std::int32_t> group_of;  ///< [element]
+    std::vector<std::int64_t> first;  ///< one element of each group
+    std::int64_t inner = 1;
+    std::vector<std::int32_t> group_of;  ///< [entry]
+};
+
+/// Numbers equal values alike.
+struct Numbering {
+    struct Hash {
+        std::size_t operator()(const Rational& v) const {
+            const std::size_t a = hash_value(boost::multiprecision::numerator(v));
+            return a * 31 + hash_value(boost::multiprecision::denominator(v));
+        }
+    };
+    std::unordered_map<Rational, std::int32_t, Hash> numbers;
+
+    std::int32_t operator()(const Rational& v) {
+        return numbers.try_emplace(v, static_cast<std::int32_t>(numbers.size())).first->second;
+    }
+};
+
+/// A pattern of a tensor, in numbers.
+struct NumberedPattern {
+    std::int64_t inner;
+    std::vector<std::int32_t> numbers;
 };
 
 Groups group_elements(std::int64_t count, const PerElement<Format>& formats,
                       const std::vector<Step>& steps, const Step& quantiser) {
-    std::vector<std::pair<std::int64_t, std::int64_t>> patterns;
-    const auto note = [&](std::int64_t inner, std::size_t size) {
-        const std::pair<std::int64_t, std::int64_t> pattern(inner, size);
-        if (size > 1 && std::find(patterns.begin(), patterns.end(), pattern) == patterns.end()) {
-            patterns.push_back(pattern);
+    std::vector<NumberedPattern> patterns;
+    if (!formats.is_uniform()) {
+        NumberedPattern& pattern = patterns.emplace_back(NumberedPattern{formats.inner(), {}});
+        std::map<std::tuple<bool, int, int, Int128, Int128>, std::int32_t> known;
+        for (const Format& f : formats.values()) {
+            const auto key =
+                std::tuple(f.type.is_signed, f.type.width, f.type.frac, f.range.low, f.range.high);
+            pattern.numbers.push_back(
+                known.try_emplace(key, static_cast<std::int32_t>(known.size())).first->second);
+        }
+    }
+    const auto note = [&](const PerElement<Rational>& p) {
+        if (!p.is_uniform()) {
+            NumberedPattern& pattern = patterns.emplace_back(NumberedPattern{p.inner(), {}});
+            Numbering number;
+            for (const Rational& v : p.values()) {
+                pattern.numbers.push_back(number(v));
+            }
         }
     };
-    note(formats.inner(), formats.values().size());
     const std::function<void(const std::vector<Step>&)> note_steps =
         [&](const std::vector<Step>& chain) {
             for (const Step& step : chain) {
                 for (const auto& p : step.parameters) {
-                    note(p.inner(), p.values().size());
+                    note(p);
                 }
                 for (const auto& branch : step.branches) {
                     note_steps(branch);
@@ -52,14 +89,23 @@ Groups group_elements(std::int64_t count, const PerElement<Format>& formats,
         };
     note_steps(steps);
     for (const auto& p : quantiser.parameters) {
-        note(p.inner(), p.values().size());
+        note(p);
     }
     Groups out;
-    std::map<std::vector<std::int64_t>, std::int32_t> known;
-    std::vector<std::int64_t> key(patterns.size());
-    for (std::int64_t e = 0; e < count; ++e) {
+    std::int64_t inner = 0;
+    std::int64_t period = 1;
+    for (const NumberedPattern& p : patterns) {
+        inner = std::gcd(inner, p.inner);
+        period = std::min(std::lcm(period, p.inner * static_cast<std::int64_t>(p.numbers.size())),
+                          std::max<std::int64_t>(1, count));
+    }
+    out.inner = inner == 0 || period % inner != 0 ? 1 : inner;
+    std::map<std::vector<std::int32_t>, std::int32_t> known;
+    std::vector<std::int32_t> key(patterns.size());
+    for (std::int64_t e = 0; e < period; e += out.inner) {
         for (std::size_t i = 0; i < patterns.size(); ++i) {
-            key[i] = (e / patterns[i].first) % patterns[i].second;
+            const auto& numbers = patterns[i].numbers;
+            key[i] = numbers[static_cast<std::size_t>(e / patterns[i].inner) % numbers.size()];
         }
         const auto [at, is_new] = known.try_emplace(key, static_cast<std::int32_t>(known.size()));
         if (is_new) {
@@ -72,39 +118,16 @@ Groups group_elements(std::int64_t count, const PerElement<Format>& formats,
 
 /// One value per group, spread over the elements.
 template <class T>
-PerElement<T> spread(const Groups& groups, const Shape& shape,
-                     const std::function<T(std::size_t)>& value) {
+PerElement<T> spread(const Groups& groups, const std::function<T(std::size_t)>& value) {
+    std::vector<T> values;
     std::vector<T> of_group;
     for (std::size_t g = 0; g < groups.first.size(); ++g) {
         of_group.push_back(value(g));
     }
-    if (std::all_of(of_group.begin(), of_group.end(),
-                    [&](const T& v) { return v == of_group.front(); })) {
-        return of_group.front();
-    }
-    // Groups along one axis keep the short form.
-    std::int64_t inner = 1;
-    for (std::size_t axis = shape.size(); axis-- > 0;) {
-        bool fits = true;
-        for (std::size_t e = 0; e < groups.group_of.size() && fits; ++e) {
-            const auto position = (static_cast<std::int64_t>(e) / inner) % shape[axis] * inner;
-            fits = groups.group_of[e] == groups.group_of[static_cast<std::size_t>(position)];
-        }
-        if (fits) {
-            std::vector<T> values;
-            for (std::int64_t i = 0; i < shape[axis]; ++i) {
-                values.push_back(of_group[static_cast<std::size_t>(
-                    groups.group_of[static_cast<std::size_t>(i * inner)])]);
-            }
-            return PerElement<T>::along(std::move(values), inner);
-        }
-        inner *= shape[axis];
-    }
-    std::vector<T> values;
     for (const std::int32_t g : groups.group_of) {
         values.push_back(of_group[static_cast<std::size_t>(g)]);
     }
-    return PerElement<T>::each(std::move(values));
+    return PerElement<T>::along(std::move(values), groups.inner);
 }
 
 /// The forms found for one group.
@@ -360,10 +383,10 @@ RealTensor Lowering::quantize(const RealTensor& x, const Step& quantiser) {
         all_affine && !use_words && (!all_thresholds || affine_cost <= threshold_cost);
     if (use_words) {
         TableFields fields;
-        fields.low = spread<Int128>(
-            groups, x.shape, [&](std::size_t g) { return functions_of_group[g].domain.low; });
-        fields.words = spread<std::vector<Int128>>(groups, x.shape,
-                                                   [&](std::size_t g) { return *forms[g].words; });
+        fields.low =
+            spread<Int128>(groups, [&](std::size_t g) { return functions_of_group[g].domain.low; });
+        fields.words =
+            spread<std::vector<Int128>>(groups, [&](std::size_t g) { return *forms[g].words; });
         fields.frac = frac;
         out.value = core(table_operator, Attributes::of(std::move(fields)), {x.value});
         return real(out);
@@ -371,29 +394,27 @@ RealTensor Lowering::quantize(const RealTensor& x, const Step& quantiser) {
     if (!use_affine) {
         ThresholdFields fields;
         fields.thresholds = spread<std::vector<Int128>>(
-            groups, x.shape, [&](std::size_t g) { return forms[g].thresholds->thresholds; });
-        fields.base = spread<Int128>(groups, x.shape,
-                                     [&](std::size_t g) { return forms[g].thresholds->base; });
-        fields.step = spread<std::int64_t>(groups, x.shape, [&](std::size_t g) {
-            return std::int64_t{forms[g].thresholds->step};
-        });
+            groups, [&](std::size_t g) { return forms[g].thresholds->thresholds; });
+        fields.base =
+            spread<Int128>(groups, [&](std::size_t g) { return forms[g].thresholds->base; });
+        fields.step = spread<std::int64_t>(
+            groups, [&](std::size_t g) { return std::int64_t{forms[g].thresholds->step}; });
         fields.frac = frac;
         out.value = core(thresholds_operator, Attributes::of(std::move(fields)), {x.value});
         return real(out);
     }
     AffineFields line;
     line.multiplier =
-        spread<Int128>(groups, x.shape, [&](std::size_t g) { return forms[g].affine->multiplier; });
-    line.addend =
-        spread<Int128>(groups, x.shape, [&](std::size_t g) { return forms[g].affine->addend; });
+        spread<Int128>(groups, [&](std::size_t g) { return forms[g].affine->multiplier; });
+    line.addend = spread<Int128>(groups, [&](std::size_t g) { return forms[g].affine->addend; });
     line.frac = combine<std::int64_t>(
         count, [](std::int64_t shift, std::int64_t f) { return shift + f; },
-        spread<std::int64_t>(groups, x.shape,
+        spread<std::int64_t>(groups,
                              [&](std::size_t g) { return std::int64_t{forms[g].affine->shift}; }),
         frac);
     Value value = core(affine_operator, Attributes::of(std::move(line)), {x.value});
     const PerElement<Interval> range =
-        spread<Interval>(groups, x.shape, [&](std::size_t g) { return forms[g].affine->range; });
+        spread<Interval>(groups, [&](std::size_t g) { return forms[g].affine->range; });
     QuantizeFields rounding;
     rounding.rounding = forms.front().affine->rounding;
     rounding.overflow =
@@ -408,7 +429,7 @@ RealTensor Lowering::quantize(const RealTensor& x, const Step& quantiser) {
         value = core(clamp_operator, Attributes::of(ClampFields{range}), {value});
     }
     const PerElement<Int128> base =
-        spread<Int128>(groups, x.shape, [&](std::size_t g) { return forms[g].affine->base; });
+        spread<Int128>(groups, [&](std::size_t g) { return forms[g].affine->base; });
     if (!(base == PerElement<Int128>(0))) {
         AffineFields shift;
         shift.addend = base;
