@@ -109,9 +109,9 @@ def test_keras_model(name):
             assert y.size == reference.size
             y = y.reshape(reference.shape)
             far = np.abs(y - reference) > 1e-4 * (1 + np.abs(reference))
-            samples, distance = INEXACT.get(name, (0, 1e-2))
+            samples, distance = INEXACT.get(name, (0, 0))
             assert far.any(axis=tuple(range(1, y.ndim))).sum() <= samples
-            assert np.abs(y - reference).max() <= distance
+            assert np.abs(y - reference)[far].max(initial=0) <= distance
 
 
 @pytest.mark.parametrize("name", BINARY_KERAS)
@@ -119,8 +119,7 @@ def test_binary_keras_model(name):
     inputs, (reference,) = keras_arrays(name)
     (form,) = keras_files(name, json.loads((MODELS / name / "meta.json").read_text()))
     (y,) = gatewright.load(*form).predict(inputs, exact=False).values()
-    right = np.abs(y - reference).max(axis=1) <= 1e-4
-    assert right.mean() >= 0.99
+    assert np.abs(y - reference).max() <= 1e-4
 
 
 @pytest.mark.parametrize("name", QUANTISED)
@@ -243,27 +242,28 @@ def keras_files(name, meta):
     return [[MODELS / name / f if f else None for f in form] for form in forms]
 
 
+REAL_SCALES = {"t_qkeras_binary_mlp"}
+
+
 @pytest.mark.parametrize("name", QKERAS)
 def test_qkeras_model(name, record_property):
     """What is before the last softmax, which QKeras does not quantise, is met exactly.
 
-    Except where a sum of float32 numbers in the reference falls on the other side of a boundary of
-    rounding: then a sample differs, by a step of a hidden layer.
+    Except in a model whose automatic scales are real numbers: there the reference rounds the last
+    products to float32 and predict does not.
     """
     meta = json.loads((MODELS / name / "meta.json").read_text())
     stored = np.load(MODELS / name / meta["io"])
-    proven = meta["exactness"].startswith("bit-exact")
     for file, weights in keras_files(name, meta):
         model = gatewright.load(file, weights)
         (y,) = model.predict(stored["x"], final_activation="drop").values()
         reference = stored["y_logits"]
-        size = np.abs(reference).max(axis=1)
-        off = np.abs(y - reference).max(axis=1) / size
+        off = np.abs(y - reference).max(axis=1) / np.abs(reference).max(axis=1)
         record_property("differing_samples", int((off > 0).sum()))
-        print(f"{file.name}: {int((off > 1e-5).sum())} of {len(off)} samples differ")
-        if proven:
+        print(f"{file.name}: {int((off > 0).sum())} of {len(off)} samples differ")
+        if name in REAL_SCALES:
+            assert (off <= 1e-6).all()
+        else:
             assert (y == reference).all()
-        assert (off > 1e-5).mean() <= 0.02
         (y,) = model.predict(stored["x"]).values()
-        close = np.abs(y - stored["y"]).max(axis=1) <= 1e-5
-        assert (close | (off > 1e-5)).all()
+        assert np.abs(y - stored["y"]).max() <= 1e-5
