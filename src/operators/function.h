@@ -96,7 +96,4 @@ Real apply(std::span<const Step> steps, Real x, std::int64_t element);
 /// Understands `softmax`, whose parameter is the axis, besides element-wise functions.
 void apply_in_place(std::span<const Step> steps, Tensor& tensor);
 
-/// The steps with the parameters of element e taken from element index[e].
-std::vector<Step> gather(std::span<const Step> steps, std::span<const std::int64_t> index);
-
 }  // namespace gatewright::operators

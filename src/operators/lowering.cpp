@@ -81,10 +81,6 @@ std::vector<Step> gather(std::span<const Step> steps, std::span<const std::int64
     return out;
 }
 
-std::vector<Step> gather(std::span<const Step> steps, std::span<const std::int64_t> index) {
-    return gather(steps, index, {static_cast<std::int64_t>(index.size())});
-}
-
 Lowering::Lowering(const Network& layers, const LoweringOptions& options)
     : layers_(layers), options_(options) {
     core_.name = layers.name;

@@ -130,8 +130,8 @@ class Lowering {
     network::NodeId node_ = 0;
 };
 
-/// gather() of function.h for a tensor of that shape: parameters that follow a few of its axes keep
-/// their short form.
+/// The steps with the parameters of element e taken from element index[e], for a tensor of that
+/// shape: parameters that follow a few of its axes keep their short form.
 std::vector<Step> gather(std::span<const Step> steps, std::span<const std::int64_t> index,
                          const Shape& shape);
 
