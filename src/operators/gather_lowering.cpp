@@ -235,7 +235,11 @@ std::int64_t product(const Shape& shape, std::int64_t begin, std::int64_t end) {
 }
 
 /// A read at constant positions is a move: what each element reads, in doubles, says from where.
-void lower_constant_read(Lowering& lowering, const Node& node) {
+/// False if the positions are computed.
+bool lower_constant_read(Lowering& lowering, const Node& node) {
+    if (!lowering.is_constant(node, 1)) {
+        return false;
+    }
     const RealTensor& x = lowering.input(node, 0);
     Tensor numbers{x.shape, {}};
     for (std::int64_t e = 0; e < element_count(x.shape); ++e) {
@@ -258,6 +262,7 @@ void lower_constant_read(Lowering& lowering, const Node& node) {
     pick.attributes = Attributes::of(std::move(fields));
     lowering.set(lowering.affine(lowering.move(pick, {x}),
                                  PerElement<Rational>::each(std::move(there)), Rational(0)));
+    return true;
 }
 
 /// x[.., axis, ..] as [.., rest] with the axis last; the permutation that does it.
@@ -311,8 +316,7 @@ Value joined_positions(Lowering& lowering, const Fields& f, const RealTensor& in
 
 void lower_gather(Lowering& lowering, const Node& node) {
     const auto& f = node.fields<GatherFields>();
-    if (lowering.is_constant(node, 1)) {
-        lower_constant_read(lowering, node);
+    if (lower_constant_read(lowering, node)) {
         return;
     }
     const RealTensor& x = lowering.input(node, 0);
@@ -333,8 +337,7 @@ void lower_gather(Lowering& lowering, const Node& node) {
 
 void lower_gather_elements(Lowering& lowering, const Node& node) {
     const auto& f = node.fields<GatherElementsFields>();
-    if (lowering.is_constant(node, 1)) {
-        lower_constant_read(lowering, node);
+    if (lower_constant_read(lowering, node)) {
         return;
     }
     RealTensor x = lowering.input(node, 0);
@@ -372,8 +375,7 @@ void lower_gather_elements(Lowering& lowering, const Node& node) {
 
 void lower_gather_nd(Lowering& lowering, const Node& node) {
     const auto& f = node.fields<GatherNdFields>();
-    if (lowering.is_constant(node, 1)) {
-        lower_constant_read(lowering, node);
+    if (lower_constant_read(lowering, node)) {
         return;
     }
     const RealTensor& x = lowering.input(node, 0);

@@ -14,6 +14,7 @@ struct RuleRow {
 };
 
 std::span<const RuleRow> elementwise_rules();
+std::span<const RuleRow> constant_rules();
 std::span<const RuleRow> shape_rules();
 std::span<const RuleRow> layer_rules();
 std::span<const RuleRow> resize_rules();

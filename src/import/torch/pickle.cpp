@@ -12,6 +12,8 @@
 
 #include "base/diagnostics.h"
 #include "base/plain_text.h"
+#include "import/torch/pickle_bytes.h"
+#include "import/torch/pickle_names.h"
 
 namespace gatewright::torch {
 
@@ -19,158 +21,24 @@ namespace {
 
 using Kind = PickleValue::Kind;
 
-/// Names that a pickle may mention. A name that ends in "." stands for all names below it.
-constexpr std::string_view known_names[] = {
-    "collections.OrderedDict",
-    "collections.defaultdict",
-    "collections.Counter",
-    "builtins.set",
-    "builtins.frozenset",
-    "builtins.list",
-    "builtins.dict",
-    "builtins.tuple",
-    "builtins.int",
-    "builtins.float",
-    "builtins.bool",
-    "builtins.str",
-    "builtins.slice",
-    "builtins.bytearray",
-    "builtins.complex",
-    "__builtin__.set",
-    "__builtin__.frozenset",
-    "__builtin__.list",
-    "__builtin__.dict",
-    "__builtin__.int",
-    "__builtin__.long",
-    "__builtin__.float",
-    "__builtin__.bool",
-    "__builtin__.object",
-    "builtins.object",
-    "copyreg._reconstructor",
-    "copy_reg._reconstructor",
-    "_codecs.encode",
-    "numpy.core.multiarray.scalar",
-    "numpy.core.multiarray._reconstruct",
-    "numpy._core.multiarray.scalar",
-    "numpy._core.multiarray._reconstruct",
-    "numpy.dtype",
-    "numpy.ndarray",
-    "torch.Size",
-    "torch.Tensor",
-    "torch.device",
-    "torch.storage.UntypedStorage",
-    "torch.storage.TypedStorage",
-    "torch.storage._load_from_bytes",
-    "torch._utils._rebuild_tensor",
-    "torch._utils._rebuild_tensor_v2",
-    "torch._utils._rebuild_tensor_v3",
-    "torch._utils._rebuild_parameter",
-    "torch._utils._rebuild_parameter_with_state",
-    "torch._tensor._rebuild_from_type_v2",
-    "torch.nn.parameter.Parameter",
-    "torch.nn.parameter.Buffer",
-    "torch.nn.modules.",
-    "torch.nn.functional.",
-    "torch.nn.backends.thnn._get_thnn_function_backend",  // modules of PyTorch before 1.2
-    "torch._C._nn.",
-    "torch.ao.nn.",
-};
-
 /// Characters from space to tilde.
 bool is_printable(std::string_view text) {
     return std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
 }
 
-bool is_element_type(std::string_view name) {
-    constexpr std::string_view types[] = {"uint8",          "int8",       "int16",
-                                          "int32",          "int64",      "float16",
-                                          "float32",        "float64",    "complex32",
-                                          "complex64",      "complex128", "bool",
-                                          "bfloat16",       "half",       "float",
-                                          "double",         "int",        "long",
-                                          "short",          "strided",    "contiguous_format",
-                                          "preserve_format"};
-    for (const std::string_view type : types) {
-        if (name == type) {
-            return true;
-        }
-    }
-    return false;
-}
-
-bool is_known(std::string_view name) {
-    for (const std::string_view known : known_names) {
-        if (name == known || (known.ends_with('.') && name.starts_with(known))) {
-            return true;
-        }
-    }
-    if (!name.starts_with("torch.")) {
-        return false;
-    }
-    const std::string_view below = name.substr(6);
-    return is_element_type(below) ||
-           (below.ends_with("Storage") && below.find('.') == std::string_view::npos) ||
-           // functions of one tensor that layers keep as their activation
-           below == "relu" || below == "tanh" || below == "sigmoid";
-}
-
-class Reader {
+class Reader : private PickleBytes {
   public:
-    Reader(std::span<const std::byte> bytes, const std::string& file)
-        : bytes_(bytes), file_(file) {}
+    using PickleBytes::PickleBytes;
 
     Pickle run() {
         while (!step()) {
         }
-        out_.size = at_;
+        out_.size = at();
         return std::move(out_);
     }
 
   private:
     static constexpr PickleRef mark = UINT32_MAX;
-
-    [[noreturn]] void malformed(const std::string& message) const {
-        throw Failure(Code::store_malformed, {file_, "", "", ""},
-                      fmt::format("its pickle {} (byte {})", message, at_), "Save the file again.");
-    }
-
-    std::span<const std::byte> take(std::uint64_t count) {
-        if (count > bytes_.size() - at_) {
-            malformed("ends early");
-        }
-        const auto out = bytes_.subspan(at_, static_cast<std::size_t>(count));
-        at_ += static_cast<std::size_t>(count);
-        return out;
-    }
-
-    std::uint64_t number(std::size_t width) {
-        std::uint64_t value = 0;
-        const auto bytes = take(width);
-        for (std::size_t i = 0; i < width; ++i) {
-            value |= std::to_integer<std::uint64_t>(bytes[i]) << (8 * i);
-        }
-        return value;
-    }
-
-    std::string text(std::uint64_t count) {
-        const auto bytes = take(count);
-        return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-    }
-
-    std::string line() {
-        std::string out;
-        while (true) {
-            const char c = static_cast<char>(take(1)[0]);
-            if (c == '\n') {
-                break;
-            }
-            out.push_back(c);
-        }
-        if (out.ends_with('\r')) {
-            out.pop_back();
-        }
-        return out;
-    }
 
     PickleRef add(PickleValue value) {
         if (out_.values.size() >= mark - 1) {
@@ -299,11 +167,11 @@ class Reader {
         if (!is_printable(full)) {
             malformed("names with what is no name");
         }
-        if (!is_known(full)) {
+        if (!is_known_name(full)) {
             const bool is_class = module.starts_with("__main__") ||
                                   module.find('.') != std::string::npos || module == "models" ||
                                   module == "model";
-            throw Failure(Code::code_refused, {file_, "", "", ""},
+            throw Failure(Code::code_refused, {file(), "", "", ""},
                           fmt::format("the file asks for {} '{}', which is code outside PyTorch's "
                                       "own layers; nothing of a file is run",
                                       is_class ? "the class or function" : "the function", full),
@@ -349,7 +217,7 @@ class Reader {
             std::vector<PickleRef> items;
             if (copies) {
                 copied_ += out_.values[arguments[0]].items.size();
-                if (copied_ > bytes_.size()) {
+                if (copied_ > size()) {
                     malformed("copies its lists without measure");
                 }
                 items = out_.values[arguments[0]].items;
@@ -365,7 +233,7 @@ class Reader {
             malformed("calls with what is no tuple");
         }
         copied_ += out_.values[ref].items.size();
-        if (copied_ > bytes_.size()) {
+        if (copied_ > size()) {
             malformed("copies its lists without measure");
         }
         return out_.values[ref].items;
@@ -435,9 +303,6 @@ class Reader {
     /// One instruction; true at the end.
     bool step();
 
-    std::span<const std::byte> bytes_;
-    const std::string& file_;
-    std::size_t at_ = 0;
     std::size_t copied_ = 0;
     std::vector<PickleRef> stack_;
     std::unordered_map<std::uint64_t, PickleRef> memo_;
@@ -456,7 +321,7 @@ bool Reader::step() {
             }
             break;
         case 0x95:  // FRAME: a hint for buffers
-            if (number(8) > bytes_.size() - at_) {
+            if (number(8) > left()) {
                 malformed("has a frame beyond its end");
             }
             break;

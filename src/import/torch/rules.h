@@ -38,6 +38,7 @@ std::span<const RuleRow> layer_rules();
 std::span<const RuleRow> pool_rules();
 std::span<const RuleRow> norm_rules();
 std::span<const RuleRow> index_rules();
+std::span<const RuleRow> index_list_rules();
 std::span<const RuleRow> recurrent_rules();
 std::span<const RuleRow> attention_rules();
 std::span<const RuleRow> resize_rules();

@@ -475,48 +475,6 @@ void repeat_interleave(Call& call) {
     call.set(repeated(call, x, axis, times, true));
 }
 
-void select(Call& call) {
-    const Operand x = call.operand("self");
-    call.set(selected(call, x, call.integer("dim"), call.integer("index")));
-}
-
-void slice(Call& call) {
-    const Operand x = call.operand("self");
-    const std::int64_t at = call.normalised(call.integer("dim", 0), x.rank());
-    const std::int64_t step = call.integer("step", 1);
-    call.demand(step >= 1, "step", fmt::format("it is {}", step));
-    if (at == x.batch_axis) {
-        const bool from_start = !call.has("start") || call.integer("start") == 0;
-        bool to_end = !call.has("end");
-        if (!to_end) {
-            const Extent end = call.extents("end").front();
-            to_end = end == Extent{1, true} || (!end.batch && end.value > INT32_MAX / 2);
-        }
-        if (!from_start || !to_end || step != 1) {
-            throw BatchMixed();
-        }
-        call.set(x);
-        return;
-    }
-    const std::int64_t axis = call.axis(x, at);
-    const std::int64_t extent = x.sample_shape()[static_cast<std::size_t>(axis)];
-    const auto [begin, end] =
-        bounds(call.integer("start", 0), call.integer("end", INT64_MAX), extent);
-    call.set(call.sliced(x, axis, begin, (end - begin + step - 1) / step, step));
-}
-
-void narrow(Call& call) {
-    const Operand x = call.operand("self");
-    const std::int64_t axis = call.axis(x, call.integer("dim"));
-    const std::int64_t extent = x.sample_shape()[static_cast<std::size_t>(axis)];
-    std::int64_t begin = call.integer("start");
-    begin = begin < 0 ? begin + extent : begin;
-    const std::int64_t length = call.integer("length");
-    call.demand(begin >= 0 && length >= 0 && length <= extent && begin <= extent - length, "length",
-                fmt::format("it reaches beyond an extent of {}", extent));
-    call.set(call.sliced(x, axis, begin, length));
-}
-
 /// Copies between element types. Reals become integers towards zero.
 void cast_to(Call& call, const char* input) {
     Operand x = call.operand(input);
@@ -606,11 +564,6 @@ const RuleRow rows[] = {
     {"aten.repeat", "default", [](Call& c) { repeat(c, "repeats"); }},
     {"aten.tile", "default", [](Call& c) { repeat(c, "dims"); }},
     {"aten.repeat_interleave", "self_int", &repeat_interleave},
-    {"aten.select", "int", &select, true},
-    {"aten.select_copy", "int", &select},
-    {"aten.slice", "Tensor", &slice, true},
-    {"aten.slice_copy", "Tensor", &slice},
-    {"aten.narrow", "default", &narrow, true},
     {"aten.contiguous", "default", &identity, true, Joined::stays},
     {"aten.clone", "default", &identity, false, Joined::stays},
     {"aten.detach", "default", &identity, true, Joined::stays},
@@ -626,28 +579,6 @@ const RuleRow rows[] = {
 };
 
 }  // namespace
-
-Operand selected(Call& call, const Operand& x, std::int64_t dim, std::int64_t index) {
-    const std::int64_t at = call.normalised(dim, x.rank());
-    const std::int64_t axis = call.axis(x, dim);
-    const std::int64_t extent = x.sample_shape()[static_cast<std::size_t>(axis)];
-    index = index < 0 ? index + extent : index;
-    if (index < 0 || index >= extent) {
-        call.refuse(fmt::format("position {} lies outside an extent of {}", index, extent), {},
-                    "index");
-    }
-    Shape shape = x.sample_shape();
-    shape.erase(shape.begin() + axis);
-    return call.reshaped(call.sliced(x, axis, index, 1), shape,
-                         at < x.batch_axis ? x.batch_axis - 1 : x.batch_axis);
-}
-
-std::pair<std::int64_t, std::int64_t> bounds(std::int64_t begin, std::int64_t end,
-                                             std::int64_t extent) {
-    begin = std::clamp<std::int64_t>(begin < 0 ? begin + extent : begin, 0, extent);
-    end = std::clamp<std::int64_t>(end < 0 ? end + extent : end, begin, extent);
-    return {begin, end};
-}
 
 std::span<const RuleRow> shape_rules() {
     return rows;
