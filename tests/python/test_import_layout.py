@@ -37,6 +37,40 @@ def test_flatten_of_a_batch_of_two_mixes_samples(tmp_path):
     assert np.array_equal(y.reshape(12), whole.reshape(12))
 
 
+@pytest.mark.parametrize("batch", ["n", 1, 2])
+def test_reshape_around_a_batch_within(tmp_path, batch):
+    """[4, batch, 6] as [2, 2, batch, 3, 2]: what stood before and behind the batch stays there."""
+    sizes = numpy_helper.from_array(np.array([2, 2, -1, 3, 2], np.int64), "sizes")
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"], "to_front", perm=[1, 0, 2]),
+        helper.make_node("Reshape", ["t", "sizes"], ["r"], "split"),
+        helper.make_node("Transpose", ["r"], ["y"], "to_back", perm=[2, 4, 0, 1, 3]),
+    ]
+    file = saved(tmp_path, nodes, {"x": [batch, 4, 6], "y": [batch, 2, 2, 2, 3]}, [sizes])
+    x = np.arange(120, dtype=np.float32).reshape(5, 4, 6)
+    (y,) = gatewright.predict(file, x, exact=False).values()
+    assert np.array_equal(y, x.reshape(5, 2, 2, 3, 2).transpose(0, 4, 1, 2, 3))
+
+
+def test_batch_of_one_merged_with_other_axes(tmp_path):
+    """Heads of attention as torch exports them: [1, 4, 6] -> [4, 1, 6] -> [4, 3, 2] -> [1, ...]."""
+    heads, back = (
+        numpy_helper.from_array(np.array(shape, np.int64), name)
+        for name, shape in {"heads": [4, 3, 2], "back": [1, 12, 2]}.items()
+    )
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"], "steps_first", perm=[1, 0, 2]),
+        helper.make_node("Reshape", ["t", "heads"], ["h"], "to_heads"),
+        helper.make_node("Transpose", ["h"], ["u"], "heads_first", perm=[1, 0, 2]),
+        helper.make_node("Reshape", ["u", "back"], ["y"], "to_rows"),
+    ]
+    file = saved(tmp_path, nodes, {"x": [1, 4, 6], "y": [1, 12, 2]}, [heads, back])
+    x = np.arange(120, dtype=np.float32).reshape(5, 4, 6)
+    (y,) = gatewright.predict(file, x, exact=False).values()
+    expected = x.reshape(5, 4, 3, 2).transpose(0, 2, 1, 3).reshape(5, 12, 2)
+    assert np.array_equal(y, expected)
+
+
 @pytest.mark.parametrize("op", ["Conv", "MaxPool"])
 def test_channels_last(tmp_path, op):
     """A layer of QONNX' domain is the standard one between two transpositions."""

@@ -10,8 +10,9 @@
 
 namespace gatewright::onnx {
 
-Importer::Importer(const OnnxModel& model, bool batched) : model_(model), batched_(batched) {
-    out_.batched = batched;
+Importer::Importer(const OnnxModel& model, FirstAxis first_axis)
+    : model_(model), first_axis_(first_axis) {
+    out_.batched = first_axis != FirstAxis::data;
     out_.network.name = model.graph.name.empty() ? "model" : model.graph.name;
 }
 
@@ -42,6 +43,10 @@ void Importer::add_inputs(Diagnostics& diagnostics) {
                             "Export the model with shapes.");
             continue;
         }
+        if (first_axis_ == FirstAxis::one_sample &&
+            (input.dims->empty() || input.dims->front() != OnnxDim(std::int64_t{1}))) {
+            throw BatchMixed();
+        }
         if (!is_number(input.element)) {
             diagnostics.add(Code::operator_inputs, where,
                             fmt::format("its elements are of type {}", to_string(input.element)),
@@ -53,7 +58,7 @@ void Importer::add_inputs(Diagnostics& diagnostics) {
         for (std::size_t i = 0; i < input.dims->size(); ++i) {
             const auto* extent = std::get_if<std::int64_t>(&(*input.dims)[i]);
             declaration.declared.push_back(extent != nullptr ? *extent : -1);
-            if (i == 0 && batched_) {
+            if (i == 0 && first_axis_ == FirstAxis::samples) {
                 operand.batch_axis = 0;
                 if (extent != nullptr) {
                     if (declared_batch_.value_or(*extent) != *extent) {
@@ -70,14 +75,22 @@ void Importer::add_inputs(Diagnostics& diagnostics) {
                 operand.shape.push_back(*extent);
             }
         }
-        if (input.dims->empty() && batched_) {
+        if (input.dims->empty() && first_axis_ == FirstAxis::samples) {
             throw BatchMixed();
         }
         if (!checked_element_count(operand.shape)) {
             diagnostics.add(Code::operator_inputs, where, "the product of its extents overflows");
             continue;
         }
-        operand.value = out_.network.add_input(input.name, {operand.shape, std::nullopt}, where);
+        if (first_axis_ == FirstAxis::one_sample) {
+            Operand sample;
+            sample.shape = {operand.shape.begin() + 1, operand.shape.end()};
+            sample.value = out_.network.add_input(input.name, {sample.shape, std::nullopt}, where);
+            operand = layers::Builder(out_.network, where).reshaped(sample, operand.shape, -1);
+        } else {
+            operand.value =
+                out_.network.add_input(input.name, {operand.shape, std::nullopt}, where);
+        }
         out_.inputs.push_back(std::move(declaration));
         set_type(input.name, input.element);
         define(input.name, std::move(operand));
@@ -193,6 +206,33 @@ std::vector<Operand> Importer::run_inner(const OnnxGraph& graph,
     return outputs;
 }
 
+void Importer::set_output(const std::string& name, Operand y) {
+    const Location where{model_.file, name, "output", ""};
+    if (y.batch_axis > 0) {
+        throw BatchMixed();
+    }
+    if (first_axis_ == FirstAxis::one_sample) {
+        const Shape& shape = y.sample_shape();
+        if (shape.empty() || shape.front() != 1) {
+            throw BatchMixed();
+        }
+        y = layers::Builder(out_.network, where)
+                .reshaped(y, {shape.begin() + 1, shape.end()}, y.batch_axis);
+    }
+    if (y.is_constant) {
+        // It is the same for all samples, but one for the whole batch; or says its extent.
+        const auto& values = y.constant.values;
+        if (first_axis_ == FirstAxis::samples &&
+            (declared_batch_ ||
+             std::find(values.begin(), values.end(), batch_extent) != values.end())) {
+            throw BatchMixed();
+        }
+        y.value = out_.network.add(network::constant_operator,
+                                   Attributes::of(network::ConstantFields{y.constant}), {}, where);
+    }
+    out_.network.set_output(name, y.value);
+}
+
 network::ImportedModel Importer::run() {
     Diagnostics diagnostics;
     for (const auto& [name, tensor] : model_.graph.initializers) {
@@ -217,23 +257,7 @@ network::ImportedModel Importer::run() {
             }
             continue;
         }
-        Operand y = at->second;
-        if (y.batch_axis > 0) {
-            throw BatchMixed();
-        }
-        const Location where{model_.file, output.name, "output", ""};
-        if (y.is_constant) {
-            // It is the same for all samples, but one for the whole batch; or says its extent.
-            const auto& values = y.constant.values;
-            if (batched_ && (declared_batch_ || std::find(values.begin(), values.end(),
-                                                          batch_extent) != values.end())) {
-                throw BatchMixed();
-            }
-            y.value =
-                out_.network.add(network::constant_operator,
-                                 Attributes::of(network::ConstantFields{y.constant}), {}, where);
-        }
-        out_.network.set_output(output.name, y.value);
+        set_output(output.name, at->second);
     }
     diagnostics.throw_if_errors();
     out_.network = out_.network.pruned();
@@ -243,11 +267,14 @@ network::ImportedModel Importer::run() {
 
 network::ImportedModel import_onnx(const std::string& file) {
     const OnnxModel model = read_model_file(file);
-    try {
-        return Importer(model, true).run();
-    } catch (const BatchMixed&) {
-        return Importer(model, false).run();
+    for (const FirstAxis first_axis : {FirstAxis::samples, FirstAxis::one_sample}) {
+        try {
+            return Importer(model, first_axis).run();
+        } catch (const BatchMixed&) {
+            continue;
+        }
     }
+    return Importer(model, FirstAxis::data).run();
 }
 
 }  // namespace gatewright::onnx

@@ -79,11 +79,19 @@ Rule find_rule(std::string_view domain, std::string_view op_type);
 /// Names of all operators that have rules, sorted.
 std::vector<std::string> rule_names();
 
+/// What the first axis of a file's inputs and outputs is.
+enum class FirstAxis {
+    samples,     ///< a batch of samples, which every operator keeps apart
+    one_sample,  ///< declared to be of extent 1: a batch of one, which operators may merge with
+                 ///< others
+    data,        ///< part of a sample
+};
+
 class Importer {
   public:
-    Importer(const OnnxModel& model, bool batched);
+    Importer(const OnnxModel& model, FirstAxis first_axis);
 
-    /// Throws BatchMixed (batched only) or Failure.
+    /// Throws BatchMixed (not for FirstAxis::data) or Failure.
     network::ImportedModel run();
 
     const OnnxModel& model() const { return model_; }
@@ -102,10 +110,11 @@ class Importer {
 
   private:
     void add_inputs(Diagnostics& diagnostics);
+    void set_output(const std::string& name, Operand y);
     void convert(const OnnxNode& node, Diagnostics& diagnostics);
 
     const OnnxModel& model_;
-    bool batched_;
+    FirstAxis first_axis_;
     std::optional<std::int64_t> declared_batch_;
     network::ImportedModel out_;
     std::map<std::string, Operand> values_;

@@ -37,77 +37,98 @@ void dropout(Call& call) {
     call.set_type(ElementType::boolean, 1);
 }
 
+/// `extents` with their -1, if they hold one, computed so that they hold `total` elements; nothing
+/// if they cannot.
+std::optional<Shape> filled(Shape extents, std::int64_t total) {
+    const auto open = std::find(extents.begin(), extents.end(), -1);
+    std::int64_t known = 1;
+    for (auto at = extents.begin(); at != extents.end(); ++at) {
+        if (at != open && (*at < 0 || __builtin_mul_overflow(known, *at, &known))) {
+            return std::nullopt;
+        }
+    }
+    if (open != extents.end()) {
+        if (known == 0 || total % known != 0) {
+            return std::nullopt;
+        }
+        *open = total / known;
+        known = total;
+    }
+    return known == total ? std::optional(extents) : std::nullopt;
+}
+
+/// The extents of `target` but the one at `batch`, for a tensor of `shape` per sample with its
+/// batch at `batch_axis`. What stood before the batch must fill the extents before it, and what
+/// stood behind those behind: then samples stay apart. Nothing if they do not.
+std::optional<Shape> around_batch(const Shape& shape, int batch_axis, const Shape& target,
+                                  std::size_t batch) {
+    const auto middle = shape.begin() + batch_axis;
+    const auto at = target.begin() + static_cast<std::ptrdiff_t>(batch);
+    auto before = filled({target.begin(), at}, element_count({shape.begin(), middle}));
+    const auto behind = filled({at + 1, target.end()}, element_count({middle, shape.end()}));
+    if (!before || !behind) {
+        return std::nullopt;
+    }
+    before->insert(before->end(), behind->begin(), behind->end());
+    return before;
+}
+
 void reshape(Call& call) {
-    Operand x = call.operand(0);
+    const Operand x = call.operand(0);
     std::vector<std::int64_t> target;
     if (const auto attribute = call.integer_list("shape")) {
         target = *attribute;  // before opset 5
     } else {
         target = call.integers(1, "shape");
     }
-    const bool allow_zero = call.integer("allowzero", 0) != 0;
+    const bool copies_zeros = call.integer("allowzero", 0) == 0;
     const auto marker = static_cast<std::int64_t>(batch_extent);
-    if (x.batch_axis > 0) {
-        throw BatchMixed();
-    }
-    const bool batched = x.batch_axis == 0;
-    const std::int64_t total = element_count(x.sample_shape());
-    Shape rest;
-    std::size_t first = 0;
-    bool free_batch = false;
-    if (batched) {
-        if (target.empty()) {
-            throw BatchMixed();
-        }
-        const std::int64_t t = target[0];
-        const auto declared = call.importer().declared_batch();
-        free_batch = t == -1;
-        if (!(t == marker || (t == 0 && !allow_zero) || free_batch ||
-              (declared && t == *declared))) {
-            throw BatchMixed();
-        }
-        first = 1;
-    }
-    std::int64_t known = 1;
-    std::ptrdiff_t open = -1;
-    for (std::size_t i = first; i < target.size(); ++i) {
-        std::int64_t extent = target[i];
-        if (extent == 0 && !allow_zero) {
-            const std::size_t axis = i - first;
-            if (axis >= x.sample_shape().size()) {
+    const auto declared = call.importer().declared_batch();
+    const bool batched = x.batch_axis >= 0;
+    std::vector<bool> may_be_batch(target.size());
+    for (std::size_t i = 0; i < target.size(); ++i) {
+        std::int64_t& extent = target[i];
+        if (extent == 0 && copies_zeros) {
+            if (static_cast<std::int64_t>(i) >= x.rank()) {
                 call.refuse("a 0 in its shape copies an axis that the input lacks");
             }
-            extent = x.sample_shape()[axis];
+            const auto axis = static_cast<int>(i);
+            extent = batched && axis == x.batch_axis
+                         ? marker
+                         : x.sample_shape()[i - (batched && axis > x.batch_axis ? 1 : 0)];
         }
-        if (extent == marker) {
-            throw BatchMixed();
-        }
-        if (extent == -1) {
-            open = static_cast<std::ptrdiff_t>(rest.size());
-            extent = 1;
-        }
-        if (extent < 0) {
+        if (extent < -1 && extent != marker) {
             call.refuse(fmt::format("its shape holds {}", extent));
         }
-        rest.push_back(extent);
-        known *= extent;
+        may_be_batch[i] = extent == marker || extent == -1 || extent == declared;
     }
-    if (open >= 0) {
-        if (known == 0 || total % known != 0) {
-            call.refuse(
-                fmt::format("{} elements do not fill shape [{}]", total, fmt::join(target, ", ")));
+    if (batched) {
+        // Where several extents could be the batch, one that stays at its axis, else the first.
+        std::vector<std::size_t> order{static_cast<std::size_t>(x.batch_axis)};
+        for (std::size_t i = 0; i < target.size(); ++i) {
+            order.push_back(i);
         }
-        rest[static_cast<std::size_t>(open)] = total / known;
-        known = total;
+        for (const std::size_t at : order) {
+            if (at >= target.size() || !may_be_batch[at]) {
+                continue;
+            }
+            if (const auto rest = around_batch(x.sample_shape(), x.batch_axis, target, at)) {
+                call.set(call.reshaped(x, *rest, static_cast<int>(at)));
+                return;
+            }
+        }
+        throw BatchMixed();
     }
-    if (known != total) {
-        if (batched) {
-            throw BatchMixed();
-        }
+    if (std::find(target.begin(), target.end(), marker) != target.end()) {
+        throw BatchMixed();
+    }
+    const std::int64_t total = element_count(x.sample_shape());
+    const auto shape = filled(target, total);
+    if (!shape) {
         call.refuse(
             fmt::format("{} elements do not fill shape [{}]", total, fmt::join(target, ", ")));
     }
-    call.set(call.reshaped(x, rest, batched ? 0 : -1));
+    call.set(call.reshaped(x, *shape, -1));
 }
 
 void flatten(Call& call) {
