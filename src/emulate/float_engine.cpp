@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <optional>
+#include <ranges>
+#include <utility>
 
 #include "emulate/float_plan.h"
 
@@ -195,9 +197,16 @@ void FloatEngine::Plan::compile(const network::Network& layers) {
             o.place = places[output.value.node][output.value.output];
         }
     }
-    // Rows as long as the caches bear.
-    constexpr std::int64_t budget = std::int64_t{1} << 17;
-    lanes = std::clamp<std::int64_t>(budget / largest / 8 * 8, 8, 64);
+    // The kernels run best on long rows, as long as the largest tensor stays near: measured with
+    // 2 MiB of second-level cache. Few lanes keep the memory of huge tensors small.
+    constexpr std::pair<std::int64_t, std::int64_t> choices[] = {
+        {2'000, 64}, {14'000, 32}, {130'000, 16}};  // elements of the largest tensor, lanes
+    lanes = 8;
+    for (const auto& [elements, count] : std::views::reverse(choices)) {
+        if (largest <= elements) {
+            lanes = count;
+        }
+    }
     for (const std::int64_t size : buffer_sizes) {
         buffers.emplace_back(static_cast<std::size_t>(size * lanes), 0.0);
     }

@@ -4,46 +4,123 @@
 #include <array>
 #include <bit>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <vector>
 
 #include "emulate/clones.h"
 
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#endif
+
 namespace gatewright::emulate {
 
 namespace {
 
-typedef double Vector __attribute__((vector_size(64)));
-constexpr std::int64_t width = 8;  // doubles in a Vector
+using Contract = void (*)(const double* const* rows, const double* weights, std::int64_t length,
+                          std::int64_t lanes, double* const* sums);
 
-GATEWRIGHT_CLONES
-void contract4_lanes(const double* const* rows, const double* weights, std::int64_t length,
+/// What each of the forms below computes, for processors without fused products among their
+/// instructions.
+void contract4_plain(const double* const* rows, const double* weights, std::int64_t length,
                      std::int64_t lanes, double* const* sums) {
-    for (std::int64_t part = 0; part < lanes; part += width) {
-        Vector sum0;
-        Vector sum1;
-        Vector sum2;
-        Vector sum3;
-        std::memcpy(&sum0, sums[0] + part, sizeof sum0);
-        std::memcpy(&sum1, sums[1] + part, sizeof sum1);
-        std::memcpy(&sum2, sums[2] + part, sizeof sum2);
-        std::memcpy(&sum3, sums[3] + part, sizeof sum3);
-        for (std::int64_t k = 0; k < length; ++k) {
-            Vector x;
-            std::memcpy(&x, rows[k] + part, sizeof x);
-            const double* w = weights + k * 4;
-            sum0 += x * w[0];
-            sum1 += x * w[1];
-            sum2 += x * w[2];
-            sum3 += x * w[3];
+    for (std::int64_t k = 0; k < length; ++k) {
+        for (std::int64_t j = 0; j < 4; ++j) {
+            const double w = weights[k * 4 + j];
+            for (std::int64_t lane = 0; lane < lanes; ++lane) {
+                sums[j][lane] = std::fma(rows[k][lane], w, sums[j][lane]);
+            }
         }
-        std::memcpy(sums[0] + part, &sum0, sizeof sum0);
-        std::memcpy(sums[1] + part, &sum1, sizeof sum1);
-        std::memcpy(sums[2] + part, &sum2, sizeof sum2);
-        std::memcpy(sums[3] + part, &sum3, sizeof sum3);
     }
 }
+
+#if defined(__x86_64__) && defined(__GNUC__)
+
+// As many sums are kept in registers as the two multipliers need to stay busy.
+template <int vectors>
+__attribute__((target("avx512f"))) inline void contract4_lanes_512(const double* const* rows,
+                                                                   const double* weights,
+                                                                   std::int64_t length,
+                                                                   std::int64_t lane,
+                                                                   double* const* sums) {
+    __m512d sum[4][vectors];
+    for (int j = 0; j < 4; ++j) {
+        for (int v = 0; v < vectors; ++v) {
+            sum[j][v] = _mm512_loadu_pd(sums[j] + lane + v * 8);
+        }
+    }
+    for (std::int64_t k = 0; k < length; ++k) {
+        __m512d x[vectors];
+        for (int v = 0; v < vectors; ++v) {
+            x[v] = _mm512_loadu_pd(rows[k] + lane + v * 8);
+        }
+        for (int j = 0; j < 4; ++j) {
+            const __m512d w = _mm512_set1_pd(weights[k * 4 + j]);
+            for (int v = 0; v < vectors; ++v) {
+                sum[j][v] = _mm512_fmadd_pd(x[v], w, sum[j][v]);
+            }
+        }
+    }
+    for (int j = 0; j < 4; ++j) {
+        for (int v = 0; v < vectors; ++v) {
+            _mm512_storeu_pd(sums[j] + lane + v * 8, sum[j][v]);
+        }
+    }
+}
+
+__attribute__((target("avx512f"))) void contract4_512(const double* const* rows,
+                                                      const double* weights, std::int64_t length,
+                                                      std::int64_t lanes, double* const* sums) {
+    std::int64_t lane = 0;
+    for (; lane + 32 <= lanes; lane += 32) {
+        contract4_lanes_512<4>(rows, weights, length, lane, sums);
+    }
+    for (; lane + 16 <= lanes; lane += 16) {
+        contract4_lanes_512<2>(rows, weights, length, lane, sums);
+    }
+    for (; lane < lanes; lane += 8) {
+        contract4_lanes_512<1>(rows, weights, length, lane, sums);
+    }
+}
+
+__attribute__((target("avx2,fma"))) void contract4_256(const double* const* rows,
+                                                       const double* weights, std::int64_t length,
+                                                       std::int64_t lanes, double* const* sums) {
+    for (std::int64_t lane = 0; lane < lanes; lane += 8) {
+        __m256d sum[4][2];
+        for (int j = 0; j < 4; ++j) {
+            sum[j][0] = _mm256_loadu_pd(sums[j] + lane);
+            sum[j][1] = _mm256_loadu_pd(sums[j] + lane + 4);
+        }
+        for (std::int64_t k = 0; k < length; ++k) {
+            const __m256d x0 = _mm256_loadu_pd(rows[k] + lane);
+            const __m256d x1 = _mm256_loadu_pd(rows[k] + lane + 4);
+            for (int j = 0; j < 4; ++j) {
+                const __m256d w = _mm256_broadcast_sd(weights + k * 4 + j);
+                sum[j][0] = _mm256_fmadd_pd(x0, w, sum[j][0]);
+                sum[j][1] = _mm256_fmadd_pd(x1, w, sum[j][1]);
+            }
+        }
+        for (int j = 0; j < 4; ++j) {
+            _mm256_storeu_pd(sums[j] + lane, sum[j][0]);
+            _mm256_storeu_pd(sums[j] + lane + 4, sum[j][1]);
+        }
+    }
+}
+
+Contract fastest_contract() {
+    return __builtin_cpu_supports("avx512f")                                 ? contract4_512
+           : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? contract4_256
+                                                                             : contract4_plain;
+}
+
+#else
+
+Contract fastest_contract() {
+    return contract4_plain;
+}
+
+#endif
 
 // exp(x) = 2^n e^r with |r| <= ln 2 / 2. e^r - 1 is the sum of r^i / i! up to i = 13: what is left
 // out is below 2^-55 of it.
@@ -182,7 +259,8 @@ void shifted_exponentials(const double* x, const double* largest, std::int64_t l
 
 void contract4(const double* const* rows, const double* weights, std::int64_t length,
                std::int64_t lanes, double* const* sums) {
-    contract4_lanes(rows, weights, length, lanes, sums);
+    static const Contract contract = fastest_contract();
+    contract(rows, weights, length, lanes, sums);
 }
 
 FloatKernel find_float_kernel(std::string_view function) {

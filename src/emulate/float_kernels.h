@@ -5,11 +5,12 @@
 #include <string_view>
 
 /// Arithmetic in double on rows of lanes: a row holds one element of a tensor for `lanes` samples,
-/// a multiple of 8. Products are rounded before they are added, and sums go in order, so that every
-/// machine gives the same numbers.
+/// a multiple of 8. Every operation is exactly specified and sums go in order, so that all machines
+/// give the same numbers.
 namespace gatewright::emulate {
 
-/// sums[j] = sums[j] + sum over k of rows[k] weights[4 k + j], for the four rows of `sums`.
+/// For each k in order, sums[j] = fma(rows[k], weights[4 k + j], sums[j]): the product is added
+/// unrounded. For the four rows of `sums`.
 void contract4(const double* const* rows, const double* weights, std::int64_t length,
                std::int64_t lanes, double* const* sums);
 

@@ -9,6 +9,7 @@
 #include "emulate/float_kernels.h"
 #include "emulate/float_plan.h"
 #include "operators/accumulation.h"
+#include "operators/convolution.h"
 #include "operators/core.h"
 #include "operators/layers.h"
 #include "operators/map.h"
@@ -44,15 +45,21 @@ struct PackedWeights {
     /// out(c) row = bias[c] + rows * weights, for all columns.
     template <class Out>
     void apply(const double* const* rows, std::int64_t lanes, const double* bias, Out out) const {
-        std::array<double, 64> spare;  // rows of columns that are not there
-        for (std::int64_t c = 0; c < columns; c += 4) {
-            std::array<double*, 4> sums{};
-            for (std::int64_t j = 0; j < 4; ++j) {
-                double*& row = sums[static_cast<std::size_t>(j)];
-                row = c + j < columns ? out(c + j) : spare.data();
-                std::fill(row, row + lanes, bias != nullptr && c + j < columns ? bias[c + j] : 0.0);
+        std::array<double, 64> spare{};  // rows of columns that are not there
+        for (std::int64_t c = 0; c < columns; ++c) {
+            std::fill(out(c), out(c) + lanes, bias != nullptr ? bias[c] : 0.0);
+        }
+        // As many rows at a time as stay in the nearest cache for all columns.
+        const std::int64_t block = 2048 / lanes;
+        for (std::int64_t begin = 0; begin < length; begin += block) {
+            for (std::int64_t c = 0; c < columns; c += 4) {
+                std::array<double*, 4> sums{};
+                for (std::int64_t j = 0; j < 4; ++j) {
+                    sums[static_cast<std::size_t>(j)] = c + j < columns ? out(c + j) : spare.data();
+                }
+                contract4(rows + begin, values.data() + ((c / 4) * length + begin) * 4,
+                          std::min(block, length - begin), lanes, sums.data());
             }
-            contract4(rows, values.data() + (c / 4) * length * 4, length, lanes, sums.data());
         }
     }
 };
@@ -147,6 +154,82 @@ FloatStep conv_step(const FloatNode& f) {
                     return call.outputs[0] + ((first + c) * positions + p) * call.lanes;
                 });
                 first += per_group;
+            }
+        }
+    };
+}
+
+FloatStep conv_transpose_step(const FloatNode& f) {
+    if (f.constants[0] != nullptr || f.constants[1] == nullptr ||
+        (f.inputs.size() == 3 && f.constants[2] == nullptr)) {
+        return nullptr;
+    }
+    const auto& fields = f.node.fields<ConvTransposeFields>();
+    const Tensor& w = *f.constants[1];
+    const std::int64_t taps = element_count(w.shape) / (w.shape[0] * w.shape[1]);
+    const std::int64_t per_group = w.shape[1];
+    const std::int64_t inputs_of_group = w.shape[0] / fields.groups;
+    const std::int64_t in_positions = element_count(f.inputs[0].shape) / w.shape[0];
+    const Shape& y = f.node.types.front().shape;
+    const std::int64_t positions = element_count(y) / y[0];
+
+    // Positions of y that are reached through the same taps share their weights.
+    struct Phase {
+        std::vector<std::int64_t> taps;
+        std::vector<PackedWeights> groups;
+    };
+    struct Position {
+        std::size_t phase;
+        std::vector<std::int64_t> from;  ///< a position of x for each tap
+    };
+    std::vector<Phase> phases;
+    std::vector<Position> reached;
+    for (std::vector<Contribution>& to : contributions(fields, f.inputs[0].shape, w.shape, y)) {
+        std::vector<std::int64_t> through;
+        Position& position = reached.emplace_back();
+        for (const Contribution& contribution : to) {
+            through.push_back(contribution.tap);
+            position.from.push_back(contribution.position);
+        }
+        const auto known = std::find_if(phases.begin(), phases.end(),
+                                        [&](const Phase& phase) { return phase.taps == through; });
+        position.phase = static_cast<std::size_t>(known - phases.begin());
+        if (known != phases.end()) {
+            continue;
+        }
+        Phase& phase = phases.emplace_back(Phase{through, {}});
+        const auto used = static_cast<std::int64_t>(through.size());
+        for (std::int64_t g = 0; g < fields.groups; ++g) {
+            phase.groups.emplace_back(
+                used * inputs_of_group, per_group, [&](std::int64_t k, std::int64_t c) {
+                    const std::int64_t channel = g * inputs_of_group + k / used;
+                    const std::int64_t tap = through[static_cast<std::size_t>(k % used)];
+                    return w
+                        .values[static_cast<std::size_t>((channel * per_group + c) * taps + tap)];
+                });
+        }
+    }
+    return [phases, reached, positions, in_positions, per_group, inputs_of_group,
+            bias = f.inputs.size() == 3 ? f.constants[2]->values
+                                        : std::vector<double>(static_cast<std::size_t>(y[0]))](
+               const FloatCall& call) {
+        std::vector<const double*> rows;
+        for (std::int64_t p = 0; p < positions; ++p) {
+            const Position& position = reached[static_cast<std::size_t>(p)];
+            const std::vector<PackedWeights>& groups = phases[position.phase].groups;
+            for (std::size_t g = 0; g < groups.size(); ++g) {
+                rows.clear();
+                const std::int64_t first = static_cast<std::int64_t>(g) * inputs_of_group;
+                for (std::int64_t c = first; c < first + inputs_of_group; ++c) {
+                    for (const std::int64_t from : position.from) {
+                        rows.push_back(call.inputs[0] + (c * in_positions + from) * call.lanes);
+                    }
+                }
+                const std::int64_t channel = static_cast<std::int64_t>(g) * per_group;
+                groups[g].apply(
+                    rows.data(), call.lanes, bias.data() + channel, [&](std::int64_t c) {
+                        return call.outputs[0] + ((channel + c) * positions + p) * call.lanes;
+                    });
             }
         }
     };
@@ -411,6 +494,7 @@ FloatStep combine_row(const FloatNode& f) {
 const StepRow steps[] = {
     {&matmul_operator, matmul_step},
     {&conv_operator, conv_step},
+    {&conv_transpose_operator, conv_transpose_step},
     {&add_operator, combine_row<Arithmetic::add>},
     {&subtract_operator, combine_row<Arithmetic::subtract>},
     {&multiply_operator, combine_row<Arithmetic::multiply>},

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <cmath>
 
 #include "operators/convolution.h"
 #include "operators/layers.h"
@@ -66,39 +66,23 @@ std::vector<Tensor> reference(const Node& node, std::span<const Tensor* const> i
     const Tensor& x = *inputs[0];
     const Tensor& w = *inputs[1];
     Tensor y{output_shape(node, x.shape, w.shape), {}};
-    const Shape spatial(x.shape.begin() + 1, x.shape.end());
-    const Shape kernel(w.shape.begin() + 2, w.shape.end());
-    const Shape reached(y.shape.begin() + 1, y.shape.end());
-    const auto spatial_strides = strides_of(spatial);
-    const auto kernel_strides = strides_of(kernel);
-    const auto reached_strides = strides_of(reached);
-    const std::int64_t taps = element_count(kernel);
-    const std::int64_t positions = element_count(spatial);
+    const std::int64_t positions = element_count(x.shape) / x.shape[0];
     const std::int64_t per_group = w.shape[1];
+    const std::int64_t taps = element_count(w.shape) / (w.shape[0] * per_group);
     const std::int64_t inputs_of_group = x.shape[0] / f.groups;
-    y.values.assign(static_cast<std::size_t>(element_count(y.shape)), 0.0);
-    for (std::size_t e = 0; inputs.size() == 3 && e < y.values.size(); ++e) {
-        y.values[e] = inputs[2]->values[e / static_cast<std::size_t>(element_count(reached))];
-    }
-    for (std::int64_t c = 0; c < x.shape[0]; ++c) {
-        for (std::int64_t p = 0; p < positions; ++p) {
-            for (std::int64_t k = 0; k < taps; ++k) {
-                std::int64_t to = 0;
-                bool inside = true;
-                for (std::size_t i = 0; i < spatial.size(); ++i) {
-                    const std::int64_t at = (p / spatial_strides[i]) % spatial[i] * f.strides[i] +
-                                            (k / kernel_strides[i]) % kernel[i] * f.dilations[i] -
-                                            f.before[i];
-                    inside = inside && at >= 0 && at < reached[i];
-                    to += at * reached_strides[i];
-                }
-                for (std::int64_t o = 0; inside && o < per_group; ++o) {
-                    const std::int64_t channel = c / inputs_of_group * per_group + o;
-                    y.values[static_cast<std::size_t>(channel * element_count(reached) + to)] +=
-                        x.values[static_cast<std::size_t>(c * positions + p)] *
-                        w.values[static_cast<std::size_t>((c * per_group + o) * taps + k)];
+    const auto reached = contributions(f, x.shape, w.shape, y.shape);
+    for (std::int64_t o = 0; o < y.shape[0]; ++o) {
+        const std::int64_t first = o / per_group * inputs_of_group;
+        for (const std::vector<Contribution>& to : reached) {
+            double sum = inputs.size() == 3 ? inputs[2]->values[static_cast<std::size_t>(o)] : 0.0;
+            for (std::int64_t c = first; c < first + inputs_of_group; ++c) {
+                const double* weights = w.values.data() + (c * per_group + o % per_group) * taps;
+                const double* channel = x.values.data() + c * positions;
+                for (const Contribution& from : to) {
+                    sum = std::fma(channel[from.position], weights[from.tap], sum);
                 }
             }
+            y.values.push_back(sum);
         }
     }
     return {y};
@@ -157,6 +141,35 @@ void lower(Lowering& lowering, const Node& node) {
 }
 
 }  // namespace
+
+std::vector<std::vector<Contribution>> contributions(const ConvTransposeFields& fields,
+                                                     const Shape& x, const Shape& w,
+                                                     const Shape& y) {
+    const Shape spatial(x.begin() + 1, x.end());
+    const Shape kernel(w.begin() + 2, w.end());
+    const Shape reached(y.begin() + 1, y.end());
+    const auto spatial_strides = strides_of(spatial);
+    const auto kernel_strides = strides_of(kernel);
+    const auto reached_strides = strides_of(reached);
+    std::vector<std::vector<Contribution>> out(static_cast<std::size_t>(element_count(reached)));
+    for (std::int64_t p = 0; p < element_count(spatial); ++p) {
+        for (std::int64_t k = 0; k < element_count(kernel); ++k) {
+            std::int64_t to = 0;
+            bool inside = true;
+            for (std::size_t i = 0; i < spatial.size(); ++i) {
+                const std::int64_t at = (p / spatial_strides[i]) % spatial[i] * fields.strides[i] +
+                                        (k / kernel_strides[i]) % kernel[i] * fields.dilations[i] -
+                                        fields.before[i];
+                inside = inside && at >= 0 && at < reached[i];
+                to += at * reached_strides[i];
+            }
+            if (inside) {
+                out[static_cast<std::size_t>(to)].push_back({p, k});
+            }
+        }
+    }
+    return out;
+}
 
 const network::Operator conv_transpose_operator = {
     .name = "conv_transpose",

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "operators/convolution.h"
@@ -104,7 +105,7 @@ std::vector<Tensor> matmul_reference(const Node& node, Tensors inputs) {
                 const double value = p[r * k + j];
                 for (std::int64_t c = 0; c < n; ++c) {
                     double& sum = row[static_cast<std::size_t>(c)];
-                    sum += value * q[j * n + c];
+                    sum = std::fma(value, q[j * n + c], sum);
                     sum = quantized(sum, accumulator);
                 }
             }
@@ -313,7 +314,7 @@ std::vector<Tensor> conv_reference(const Node& node, Tensors inputs) {
             double sum = inputs.size() == 3 ? inputs[2]->values[static_cast<std::size_t>(o)] : 0;
             sum = quantized(sum, f.accumulator);
             for (std::int64_t k = 0; k < length; ++k) {
-                sum += patch[k] * weights[k];
+                sum = std::fma(patch[k], weights[k], sum);
                 sum = quantized(sum, f.accumulator);
             }
             y.values.push_back(sum);

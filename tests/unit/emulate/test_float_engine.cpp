@@ -156,6 +156,53 @@ TEST_CASE("float engine: convolution, pooling, moves and reductions are the refe
     }
 }
 
+TEST_CASE("float engine: transposed convolution is the reference's, exactly") {
+    Numbers numbers;
+    for (const std::int64_t groups : {1, 2}) {
+        for (const auto& [strides, dilations] :
+             {std::pair<Shape, Shape>{{2, 3}, {1, 1}}, {{1, 2}, {2, 1}}, {{3, 3}, {1, 2}}}) {
+            Network n;
+            const Value x = n.add_input("x", {{4, 3, 5}, std::nullopt}, {});
+            const ConvTransposeFields fields{strides, dilations, {1, 0}, {0, 2}, {1, 0}, groups};
+            n.set_output("y", n.add(conv_transpose_operator, Attributes::of(fields),
+                                    {x, constant(n, numbers.tensor({4, 3, 2, 3})),
+                                     constant(n, numbers.tensor({3 * groups}))},
+                                    {}));
+            compare(n, numbers, 0);
+        }
+    }
+}
+
+TEST_CASE("float kernels: all forms of a sum of products give the same bits") {
+    Numbers numbers;
+    for (const std::int64_t lanes : {8, 16, 24, 32, 64}) {
+        const std::int64_t length = 37;
+        const Tensor x = numbers.tensor({length, lanes});
+        const Tensor w = numbers.tensor({length, 4});
+        Tensor sums = numbers.tensor({4, lanes});
+        const Tensor before = sums;
+        std::vector<const double*> rows;
+        for (std::int64_t k = 0; k < length; ++k) {
+            rows.push_back(x.values.data() + k * lanes);
+        }
+        double* out[4];
+        for (std::int64_t j = 0; j < 4; ++j) {
+            out[j] = sums.values.data() + j * lanes;
+        }
+        emulate::contract4(rows.data(), w.values.data(), length, lanes, out);
+        for (std::int64_t j = 0; j < 4; ++j) {
+            for (std::int64_t lane = 0; lane < lanes; ++lane) {
+                double sum = before.values[static_cast<std::size_t>(j * lanes + lane)];
+                for (std::int64_t k = 0; k < length; ++k) {
+                    sum = std::fma(rows[static_cast<std::size_t>(k)][lane],
+                                   w.values[static_cast<std::size_t>(k * 4 + j)], sum);
+                }
+                CHECK(out[j][lane] == sum);
+            }
+        }
+    }
+}
+
 TEST_CASE("float engine: nodes without a form on rows take the reference") {
     Numbers numbers;
     Network n;
