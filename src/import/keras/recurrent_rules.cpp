@@ -127,18 +127,19 @@ struct Sequence {
     bool return_state = false;
     bool backwards = false;
     bool zero_masked = false;
+    bool unrolled = false;
 };
 
 Sequence read_sequence(Call& call) {
     Settings& s = call.settings;
-    s.ignore("unroll");  // another way to the same numbers
     s.expect_unset("stateful",
                    "its states stay from call to call, so the result depends on earlier "
                    "ones");
     s.expect_unset("time_major", "the batch is not its first axis");
     s.expect_unset("num_constants", "constants besides the states are not supported");
     return {s.flag("return_sequences", false), s.flag("return_state", false),
-            s.flag("go_backwards", false), s.flag("zero_output_for_mask", false)};
+            s.flag("go_backwards", false), s.flag("zero_output_for_mask", false),
+            s.flag("unroll", false)};
 }
 
 /// The initial states, as further inputs or as an argument.
@@ -179,6 +180,11 @@ RecurrentResult run(Call& call, Recurrence r, const Sequence& sequence,
         states.erase(states.begin(), states.begin() + static_cast<std::ptrdiff_t>(own));
     }
     r.mask = call.mask();
+    if (r.mask && sequence.unrolled && (sequence.zero_masked || r.initial_state)) {
+        // Otherwise unrolling is another way to the same numbers.
+        call.refuse("with a mask, the backends of Keras disagree on what an unrolled layer gives",
+                    "Set unroll to False: the weights stay the same.", "unroll");
+    }
     if (r.mask && r.mask->sample_shape() != Shape{r.inputs.sample_shape().front()}) {
         call.refuse("its mask has not one number for each step", {}, "mask");
     }

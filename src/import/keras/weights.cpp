@@ -78,7 +78,9 @@ std::vector<std::string> container_names(const std::vector<std::string>& class_n
     std::map<std::string, int> used;
     std::vector<std::string> out;
     for (const std::string& class_name : class_names) {
-        const std::string name = snake_case(class_name);
+        // Keras exports one class under another name than its own.
+        const std::string name =
+            snake_case(class_name == "GroupQueryAttention" ? "GroupedQueryAttention" : class_name);
         const int count = used[name]++;
         out.push_back(count == 0 ? name : fmt::format("{}_{}", name, count));
     }
