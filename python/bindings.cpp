@@ -167,10 +167,11 @@ nb::tuple predict(const std::string& file, const std::string& weights, const nb:
 std::string convert(const std::string& file, const std::string& weights, const std::string& output,
                     const std::vector<std::string>& backends,
                     const std::optional<std::string>& target, std::optional<double> clock_period,
-                    bool clock_enable, int extra_depth, const std::string& config,
-                    const std::string& calibration, std::optional<int> bits,
-                    std::optional<double> max_error, const std::string& final_activation,
-                    bool force) {
+                    std::optional<int> stages, std::optional<int> latency, bool register_inputs,
+                    bool register_outputs, bool clock_enable, int extra_depth,
+                    const std::string& config, const std::string& calibration,
+                    std::optional<int> bits, std::optional<double> max_error,
+                    const std::string& final_activation, bool force) {
     project::ConvertOptions options;
     options.source = source_of(file, weights);
     options.output = output;
@@ -180,6 +181,10 @@ std::string convert(const std::string& file, const std::string& weights, const s
         options.settings.target = *target;
     }
     options.settings.clock_period_ns = clock_period;
+    options.settings.stages = stages;
+    options.settings.latency = latency;
+    options.settings.register_inputs = register_inputs;
+    options.settings.register_outputs = register_outputs;
     options.settings.clock_enable = clock_enable;
     options.settings.extra_depth = extra_depth;
     options.config = config;
@@ -274,7 +279,8 @@ NB_MODULE(_core, m) {
     m.def("predict", &predict, "model"_a, "weights"_a, "arrays"_a, "exact"_a, "final_activation"_a,
           "config"_a, "trace"_a, "threads"_a);
     m.def("convert", &convert, "model"_a, "weights"_a, "output"_a, "backends"_a, "target"_a.none(),
-          "clock_period"_a.none(), "clock_enable"_a, "extra_depth"_a, "config"_a, "calibration"_a,
+          "clock_period"_a.none(), "stages"_a.none(), "latency"_a.none(), "register_inputs"_a,
+          "register_outputs"_a, "clock_enable"_a, "extra_depth"_a, "config"_a, "calibration"_a,
           "bits"_a.none(), "max_error"_a.none(), "final_activation"_a, "force"_a);
     m.def("config_template", &config_template, "model"_a, "weights"_a);
     m.def("simulate", &simulate, "folder"_a, "arrays"_a, "simulator"_a.none(), "netlist"_a,

@@ -218,6 +218,10 @@ def convert(
     max_error: float | None = None,
     target: str | None = None,
     clock_period: float | None = None,
+    stages: int | None = None,
+    latency: int | None = None,
+    register_inputs: bool = True,
+    register_outputs: bool = True,
     clock_enable: bool = False,
     extra_depth: int = 2,
     final_activation: str = "keep",
@@ -237,6 +241,10 @@ def convert(
             model's on the samples.
         target: the device family, for delays; `gatewright list targets` shows them.
         clock_period: in ns; registers are placed to meet it. None: only at inputs and outputs.
+        stages: of logic between registers: as short a period as can be, or with `clock_period` as
+            few registers as can be.
+        latency: the same as cycles from input to output, registers at inputs and outputs included.
+        register_inputs, register_outputs: whether there are registers at inputs and outputs.
         clock_enable: gives the circuit a `clock_enable` input.
         extra_depth: adder levels allowed over the shallowest tree; -1: any.
         final_activation: as for `predict`.
@@ -268,6 +276,10 @@ def convert(
             [backend] if isinstance(backend, str) else list(backend),
             target,
             clock_period,
+            stages,
+            latency,
+            register_inputs,
+            register_outputs,
             clock_enable,
             extra_depth,
             _config_file(config, folder),

@@ -13,6 +13,7 @@ namespace gatewright::bits {
 namespace {
 
 constexpr Type one_bit{false, 1};
+constexpr NodeId none = ~NodeId{0};
 
 void require(bool condition, const char* message) {
     if (!condition) {
@@ -39,6 +40,32 @@ bool shl_is_exact(Type from, int amount, Type type) {
 bool shr_is_exact(Type from, int amount, Type type) {
     const int width = std::max(from.width - amount, from.is_signed ? 1 : 0);
     return holds_all(type, Type{from.is_signed, static_cast<std::uint8_t>(width)});
+}
+
+/// (x + c) + value as x + (c + value), and (c - x) + value as (c + value) - x; `none` where `a` is
+/// no such sum, or where its reduction shows.
+NodeId joined_constants(Builder& builder, NodeId a, Int128 value, Type type) {
+    const Node node = builder.node(a);
+    const bool is_sum = node.op == Op::add && builder.is_constant(node.operand[1]);
+    const bool is_difference = node.op == Op::sub && builder.is_constant(node.operand[0]);
+    if (!is_sum && !is_difference) {
+        return none;
+    }
+    const NodeId x = node.operand[is_sum ? 0 : 1];
+    const Int128 c = builder.constant_value(node.operand[is_sum ? 1 : 0]);
+    const Type from = builder.type(x);
+    const Int128 bound = static_cast<Int128>(1) << 120;
+    if (from.width > 120 || c > bound || c < -bound || value > bound || value < -bound) {
+        return none;
+    }
+    const Int128 ends[2] = {is_sum ? lowest(from) + c : c - highest(from),
+                            is_sum ? highest(from) + c : c - lowest(from)};
+    const bool exact = holds(node.type, ends[0]) && holds(node.type, ends[1]);
+    if (!exact && type.width > node.type.width) {
+        return none;
+    }
+    const NodeId total = builder.constant(c + value);
+    return is_sum ? builder.add(x, total, type) : builder.sub(total, x, type);
 }
 
 }  // namespace
@@ -102,6 +129,9 @@ NodeId Builder::add(NodeId a, NodeId b, Type type) {
         if (value == 0) {
             return cast(a, type);
         }
+        if (const NodeId sum = joined_constants(*this, a, value, type); sum != none) {
+            return sum;
+        }
     }
     if (type.width == 0) {
         return constant(0, type);
@@ -130,6 +160,9 @@ NodeId Builder::sub(NodeId a, NodeId b, Type type) {
         }
         if (value == 0) {
             return cast(a, type);
+        }
+        if (value > lowest({true, 128})) {
+            return add(a, constant(-value), type);
         }
     }
     if (type.width == 0 || a == b) {

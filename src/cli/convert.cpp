@@ -14,9 +14,15 @@ struct Options {
     project::ConvertOptions convert;
     std::string output;
     double clock_period = 0;
+    int stages = 0;
+    int latency = 0;
+    bool no_input_registers = false;
+    bool no_output_registers = false;
     int bits = 0;
     double max_error = 0;
     CLI::Option* clock_period_option = nullptr;
+    CLI::Option* stages_option = nullptr;
+    CLI::Option* latency_option = nullptr;
     CLI::Option* bits_option = nullptr;
     CLI::Option* max_error_option = nullptr;
 };
@@ -31,6 +37,14 @@ void run(Options& o) {
     if (o.clock_period_option->count() > 0) {
         o.convert.settings.clock_period_ns = o.clock_period;
     }
+    if (o.stages_option->count() > 0) {
+        o.convert.settings.stages = o.stages;
+    }
+    if (o.latency_option->count() > 0) {
+        o.convert.settings.latency = o.latency;
+    }
+    o.convert.settings.register_inputs = !o.no_input_registers;
+    o.convert.settings.register_outputs = !o.no_output_registers;
     o.convert.source = o.model->source;
     o.convert.final_activation = project::final_activation_named(o.model->final_activation);
     o.convert.output = o.output;
@@ -91,6 +105,18 @@ void add_convert(CLI::App& program) {
         ->capture_default_str();
     o->clock_period_option = command->add_option(
         "--clock-period", o->clock_period, "nanoseconds; pipeline registers are placed to meet it");
+    o->stages_option =
+        command->add_option("--stages", o->stages,
+                            "stages of logic between registers: as short a period as can be, or\n"
+                            "with --clock-period as few registers as can be");
+    o->latency_option =
+        command->add_option("--latency", o->latency,
+                            "the same, given as cycles from input to output, registers at inputs\n"
+                            "and outputs among them");
+    command->add_flag("--no-input-registers", o->no_input_registers,
+                      "leave out the registers behind the inputs");
+    command->add_flag("--no-output-registers", o->no_output_registers,
+                      "leave out the registers before the outputs");
     command->add_flag("--clock-enable", o->convert.settings.clock_enable,
                       "give the circuit a clock_enable input");
     command

@@ -325,6 +325,9 @@ Fixed Builder::at_least(const Fixed& a, Int128 threshold) {
     if (x.range.low == bound - 1) {
         return logical_not(is(bound - 1));
     }
+    if (bound == 0) {
+        return logical_not(below(0));
+    }
     if (bound == 1) {
         return logical_not(logical_or(below(0), is(0)));
     }
@@ -395,6 +398,13 @@ Fixed Builder::clamp(const Fixed& a, Int128 low, Int128 high) {
         return a;
     }
     Fixed out = a;
+    if (low >= 0 && a.range.low < low && a.range.high > high) {
+        // Negative values are cut last, so that the upper bound need not look at signs.
+        const Interval natural{0, a.range.high};
+        const Fixed magnitude = finish(a.bits, natural, frac);
+        out = choose(at_least(magnitude, high + 1), constant(high, frac), a, range);
+        return choose(at_least(a, low), out, constant(low, frac), range);
+    }
     if (a.range.low < low) {
         out = choose(at_least(a, low), a, constant(low, frac), range);
     }

@@ -29,6 +29,39 @@ Interval wrapped_range(const Interval& range, const FixedType& type) {
     return out.low <= out.high && span == out_span ? out : type.range();
 }
 
+/// The same rounding for values that are not negative, without a look at signs.
+Rounding for_nonnegative(Rounding rounding) {
+    switch (rounding) {
+        case Rounding::toward_zero:
+            return Rounding::floor;
+        case Rounding::away:
+            return Rounding::ceil;
+        case Rounding::half_away:
+            return Rounding::half_up;
+        case Rounding::half_zero:
+            return Rounding::half_down;
+        default:
+            return rounding;
+    }
+}
+
+/// What is added before `dropped` bits are cut off, if the rounding is floor(value + offset) (for
+/// half_even: but for ties); 0: it is not.
+Int128 rounding_offset(Rounding rounding, int dropped) {
+    const Int128 half = static_cast<Int128>(1) << (dropped - 1);
+    switch (rounding) {
+        case Rounding::half_up:
+        case Rounding::half_even:
+            return half;
+        case Rounding::half_down:
+            return half - 1;
+        case Rounding::ceil:
+            return 2 * half - 1;
+        default:
+            return 0;
+    }
+}
+
 bool is_representable(const FixedType& type) {
     return type.width >= 0 && type.width <= max_width - (type.is_signed ? 0 : 1);
 }
@@ -121,6 +154,9 @@ Fixed Builder::quantize(const Fixed& a, const FixedType& type, Rounding rounding
         return shifted_up(a, -dropped, type, overflow);
     }
     const Interval target = target_range(type, overflow);
+    if (a.range.low >= 0 || (target.low >= 0 && overflow != Overflow::wrap)) {
+        rounding = for_nonnegative(rounding);  // negative values become 0 by any rounding
+    }
     const Interval range{round_shift(a.range.low, dropped, rounding),
                          round_shift(a.range.high, dropped, rounding)};
     if (range.low == range.high) {
@@ -129,10 +165,36 @@ Fixed Builder::quantize(const Fixed& a, const FixedType& type, Rounding rounding
     }
     const bool wraps = overflow == Overflow::wrap && !target.contains(range);
     const Interval kept = wraps ? wrapped_range(range, type) : range;
+    // floor((a + offset) / 2^dropped), where the offset joins a constant that `a` has added
+    // already, say a bias. Ties of half_even are the sums whose dropped bits are all zero; they
+    // lose their lowest bit. Alone, other offsets do not pay.
+    const auto rounded_by_offset = [&]() -> std::optional<bits::NodeId> {
+        const Int128 offset = dropped < 126 ? rounding_offset(rounding, dropped) : 0;
+        const auto sums = fixed::sum(a.range, {offset, offset});
+        if (offset == 0 || !sums || width_for(*sums) > max_width) {
+            return std::nullopt;
+        }
+        const bits::Node& node = bits_.node(a.bits);
+        const bool joins = node.op == bits::Op::add && bits_.is_constant(node.operand[1]);
+        if (!joins && rounding != Rounding::half_even) {
+            return std::nullopt;
+        }
+        const Fixed sum = add(a, constant(offset, a.type.frac));
+        const Fixed floor = shifted_down(sum, dropped);
+        if (rounding != Rounding::half_even) {
+            return floor.bits;
+        }
+        const Fixed tie = logical_not(at_least(low_bits(sum, dropped), 1));
+        const bits::NodeId mask = bits_.bit_not(bits_.cast(tie.bits, {false, 1}), {true, 2});
+        const Interval even{floor.range.low & ~static_cast<Int128>(1), floor.range.high};
+        return bits_.bit_and(floor.bits, mask, bits_type(even));
+    };
     Fixed out;
     if (dropped > 127) {
         const Fixed whole = rounded_far(a, dropped, rounding);
         out = finish(whole.bits, kept, type.frac);
+    } else if (const auto moved = rounded_by_offset()) {
+        out = finish(*moved, kept, type.frac);
     } else {
         // The dropped bits decide whether one is added to the floor: an adder as short as the
         // result, with a carry in.

@@ -13,8 +13,9 @@ namespace gatewright::passes {
 namespace {
 
 constexpr auto models = std::to_array<DelayModel>({
-#define FAMILY(name, lut_inputs, lut, routing, carry, entry, reg, multiplier, help) \
-    {#name, help, lut_inputs, lut, routing, carry, entry, reg, multiplier},
+#define FAMILY(name, lut_inputs, lut, routing, carry, entry, reg, multiplier, fanout, margin, \
+               help)                                                                          \
+    {#name, help, lut_inputs, lut, routing, carry, entry, reg, multiplier, fanout, margin},
 #include "../targets/families.def"
 #undef FAMILY
 });

@@ -9,6 +9,7 @@ namespace gatewright::passes {
 
 /// One row of targets/families.def. Times are in picoseconds, routing before a piece included
 /// where it says so. They are estimates that place pipeline registers; the tools report the truth.
+/// docs/delays.md says how they were found, and how far off they are.
 struct DelayModel {
     std::string_view name;
     std::string_view help;
@@ -19,6 +20,8 @@ struct DelayModel {
     int carry_entry_ps = 0;  ///< on to and off a carry chain, beyond one lookup table
     int register_ps = 0;     ///< clock to output, and setup
     int multiplier_ps = 0;   ///< a hard multiplier of any size with its routing; 0: there is none
+    int fanout_ps = 0;       ///< more routing for each doubling of a net's readers
+    int margin_percent = 0;  ///< of a clock period, left for what the estimate does not see
 };
 
 std::span<const DelayModel> delay_models();

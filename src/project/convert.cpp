@@ -131,7 +131,22 @@ void check(const ConvertOptions& options) {
                            *period > 0 ? "too long" : "not positive"),
                "Give nanoseconds, for example --clock-period 5.");
     }
-    passes::delay_model(options.settings.target);
+    const Settings& settings = options.settings;
+    constexpr int most_stages = 10'000;
+    if (settings.stages && settings.latency) {
+        refuse("--stages and --latency exclude each other", "Give one of them.");
+    }
+    if (settings.stages && (*settings.stages < 1 || *settings.stages > most_stages)) {
+        refuse(fmt::format("--stages {} is out of bounds", *settings.stages),
+               fmt::format("Give 1 to {}.", most_stages));
+    }
+    const int outside = (settings.register_inputs ? 1 : 0) + (settings.register_outputs ? 1 : 0);
+    if (settings.latency && (*settings.latency < outside || *settings.latency > most_stages)) {
+        refuse(fmt::format("--latency {} is out of bounds", *settings.latency),
+               fmt::format("Give {} to {}: registers at inputs and outputs count.", outside,
+                           most_stages));
+    }
+    passes::delay_model(settings.target);
 }
 
 }  // namespace

@@ -62,11 +62,16 @@ Translation translate(operators::CoreModel model, const Settings& settings) {
     const passes::DelayModel& delays = passes::delay_model(settings.target);
     passes::PipelineOptions options;
     options.clock_period_ns = settings.clock_period_ns;
-    options.register_inputs = true;
-    options.register_outputs = true;
+    options.register_inputs = settings.register_inputs;
+    options.register_outputs = settings.register_outputs;
+    options.stages = settings.stages;
+    if (settings.latency) {
+        options.stages = *settings.latency + 1 - (settings.register_inputs ? 1 : 0) -
+                         (settings.register_outputs ? 1 : 0);
+    }
     const bits::Function& body = out.parallel.design.processes.front().body;
     out.pipeline = passes::pipeline(body, delays, options);
-    out.critical_path_ns = passes::critical_path_ns(body, delays, out.pipeline);
+    out.critical_path_ns = out.pipeline.critical_path_ns;
     out.interface =
         backends::verilog::interface_of(out.parallel.design, {out.pipeline, settings.clock_enable});
     return out;
@@ -128,12 +133,17 @@ ordered_json to_json(const Translation& t) {
     settings["target"] = t.settings.target;
     settings["clock_period_ns"] =
         t.settings.clock_period_ns ? ordered_json(*t.settings.clock_period_ns) : ordered_json();
+    settings["stages"] = t.settings.stages ? ordered_json(*t.settings.stages) : ordered_json();
+    settings["latency"] = t.settings.latency ? ordered_json(*t.settings.latency) : ordered_json();
+    settings["register_inputs"] = t.settings.register_inputs;
+    settings["register_outputs"] = t.settings.register_outputs;
     settings["clock_enable"] = t.settings.clock_enable;
     settings["extra_depth"] = t.settings.extra_depth;
     settings["backends"] = t.settings.backends;
     out["settings"] = settings;
     out["timing"] = {{"latency_cycles", t.interface.latency},
                      {"initiation_interval", t.interface.interval},
+                     {"stages", t.pipeline.stages},
                      {"estimated_critical_path_ns", t.critical_path_ns},
                      {"register_bits", design::register_bits(body, t.pipeline)}};
     ordered_json ports;
@@ -202,6 +212,14 @@ StoredDesign read_design(const fs::path& folder) {
         if (!settings.at("clock_period_ns").is_null()) {
             out.settings.clock_period_ns = settings.at("clock_period_ns").get<double>();
         }
+        const auto number = [&](const char* name) {
+            return settings.at(name).is_null() ? std::nullopt
+                                               : std::optional(settings.at(name).get<int>());
+        };
+        out.settings.stages = number("stages");
+        out.settings.latency = number("latency");
+        out.settings.register_inputs = settings.at("register_inputs").get<bool>();
+        out.settings.register_outputs = settings.at("register_outputs").get<bool>();
         out.settings.clock_enable = settings.at("clock_enable").get<bool>();
         out.settings.extra_depth = settings.at("extra_depth").get<int>();
         out.settings.backends =

@@ -25,7 +25,12 @@ namespace gatewright::project {
 /// How a design is derived from a core model. With the same settings the same files come out.
 struct Settings {
     std::string target = "generic";
+    /// What is asked of the pipeline; the rest is found. Stages and latency exclude each other.
     std::optional<double> clock_period_ns;
+    std::optional<int> stages;   ///< of logic between registers
+    std::optional<int> latency;  ///< cycles, registers of inputs and outputs among them
+    bool register_inputs = true;
+    bool register_outputs = true;
     bool clock_enable = false;
     int extra_depth = 2;  ///< of adder graphs: levels over the shallowest tree; negative: any
     /// What is written; in the order of the catalogue, each once.

@@ -1,0 +1,306 @@
+#include "passes/timing.h"
+
+#include <algorithm>
+
+#include "design/pipeline.h"
+
+namespace gatewright::passes {
+
+using bits::Node;
+using bits::NodeId;
+using bits::Op;
+
+namespace {
+
+constexpr int max_leaves = 6;
+
+bool is_bitwise(Op op) {
+    return op == Op::bit_and || op == Op::bit_or || op == Op::bit_xor || op == Op::bit_not ||
+           op == Op::mux;
+}
+
+bool is_wiring(Op op) {
+    return op == Op::cast || op == Op::shl || op == Op::shr;
+}
+
+int log2_ceil(int value) {
+    return value <= 1 ? 0 : bit_length(static_cast<UInt128>(value - 1));
+}
+
+/// Non-zero digits of the canonical signed form: the additions of a product with a constant.
+int signed_digits(Int128 value) {
+    const auto x = static_cast<UInt128>(value < 0 ? -value : value);
+    const UInt128 changed = x ^ (x * 3);
+    int count = 0;
+    for (UInt128 rest = changed; rest != 0; rest &= rest - 1) {
+        ++count;
+    }
+    return count;
+}
+
+Delay all_bits(int time) {
+    return {Delay::never, time, Delay::never, time};
+}
+
+Delay then(const Delay& first, const Delay& second) {
+    return {std::max(first.early_early + second.early_early, first.early_late + second.late_early),
+            std::max(first.late_early + second.early_early, first.late_late + second.late_early),
+            std::max(first.early_early + second.early_late, first.early_late + second.late_late),
+            std::max(first.late_early + second.early_late, first.late_late + second.late_late)};
+}
+
+}  // namespace
+
+TimingGraph::TimingGraph(const bits::Function& function, const DelayModel& model)
+    : function_(function),
+      model_(model),
+      is_placed_(function.nodes.size(), 0),
+      is_output_(function.nodes.size(), 0) {
+    find_low_zeros();
+    find_operands();
+    find_users();
+    find_loads();
+}
+
+NodeId TimingGraph::source(NodeId id) const {
+    return design::register_source(function_, id);
+}
+
+void TimingGraph::find_low_zeros() {
+    low_zeros_.assign(function_.nodes.size(), 0);
+    for (NodeId id = 0; id < function_.nodes.size(); ++id) {
+        const Node& node = function_.nodes[id];
+        int zeros = 0;
+        const auto of = [&](int k) { return static_cast<int>(low_zeros_[node.operand[k]]); };
+        if (node.op == Op::constant) {
+            const Int128 value = function_.constant(node);
+            zeros = value == 0 ? 127 : trailing_zeros(static_cast<UInt128>(value));
+        } else if (node.op == Op::shl) {
+            zeros = of(0) + static_cast<int>(node.immediate);
+        } else if (node.op == Op::cast) {
+            zeros = of(0);
+        } else if (node.op == Op::shr) {
+            zeros = of(0) - static_cast<int>(std::min<std::int64_t>(node.immediate, 127));
+        } else if (node.op == Op::add || node.op == Op::sub) {
+            zeros = std::min(of(0), of(1));
+        } else if (node.op == Op::mux) {
+            zeros = std::min(of(1), of(2));
+        }
+        low_zeros_[id] = static_cast<std::uint8_t>(std::clamp(zeros, 0, 127));
+    }
+}
+
+/// Finds the values that each node takes, what of it is fused, and the node's own delay.
+void TimingGraph::find_operands() {
+    const std::size_t n = function_.nodes.size();
+    first_operand_.reserve(n + 1);
+    first_operand_.push_back(0);
+    own_.resize(n);
+    std::vector<std::array<NodeId, max_leaves>> leaves(n);
+    std::vector<std::uint8_t> leaf_count(n, 0);
+    for (NodeId id = 0; id < n; ++id) {
+        const Node& node = function_.nodes[id];
+        const bool is_value = node.op != Op::constant && node.op != Op::input &&
+                              !design::is_transparent(function_, id);
+        if (is_value) {
+            is_placed_[id] = 1;
+            for (int k = 0; k < bits::info(node.op).operands; ++k) {
+                const NodeId from = source(node.operand[k]);
+                if (function_.nodes[from].op != Op::constant) {
+                    operands_.push_back({from, false, node.op == Op::mux && k == 0});
+                }
+            }
+        }
+        first_operand_.push_back(static_cast<std::uint32_t>(operands_.size()));
+        if (is_value) {
+            own_[id] = own_delay(node);
+            if (is_bitwise(node.op)) {
+                fuse(id, leaves, leaf_count);
+            }
+        }
+    }
+    for (const bits::Output& output : function_.outputs) {
+        is_output_[source(output.node)] = 1;
+    }
+}
+
+/// One lookup table over the leaves of the operands if they fit, else over the operands.
+void TimingGraph::fuse(NodeId id, std::vector<std::array<NodeId, max_leaves>>& leaves,
+                       std::vector<std::uint8_t>& count) {
+    const int limit = std::min(model_.lut_inputs, max_leaves);
+    const std::span<Operand> operands{operands_.data() + first_operand_[id],
+                                      operands_.data() + operands_.size()};
+    std::array<NodeId, max_leaves> seen{};
+    int used = 0;
+    bool fits = true;
+    const auto add = [&](NodeId leaf) {
+        if (std::find(seen.begin(), seen.begin() + used, leaf) != seen.begin() + used) {
+            return;
+        }
+        fits = fits && used < limit;
+        if (fits) {
+            seen[static_cast<std::size_t>(used++)] = leaf;
+        }
+    };
+    for (const Operand& operand : operands) {
+        const std::uint8_t inner = count[operand.source];
+        if (inner == 0) {
+            add(operand.source);
+        }
+        for (std::uint8_t i = 0; i < inner; ++i) {
+            add(leaves[operand.source][i]);
+        }
+    }
+    if (fits) {
+        for (Operand& operand : operands) {
+            operand.is_fused = count[operand.source] != 0;
+        }
+    } else {
+        used = 0;
+        for (const Operand& operand : operands) {
+            seen[static_cast<std::size_t>(used++)] = operand.source;
+        }
+    }
+    leaves[id] = seen;
+    count[id] = static_cast<std::uint8_t>(used);
+}
+
+void TimingGraph::find_users() {
+    const std::size_t n = size();
+    first_user_.assign(n + 1, 0);
+    for (const Operand& operand : operands_) {
+        ++first_user_[operand.source + 1];
+    }
+    for (std::size_t i = 0; i < n; ++i) {
+        first_user_[i + 1] += first_user_[i];
+    }
+    users_.resize(operands_.size());
+    std::vector<std::uint32_t> next(first_user_.begin(), first_user_.end() - 1);
+    for (NodeId id = 0; id < n; ++id) {
+        for (const Operand& operand : operands(id)) {
+            users_[next[operand.source]++] = id;
+        }
+    }
+}
+
+/// A value that many read waits for longer wires: once more for each doubling of its readers.
+void TimingGraph::find_loads() {
+    load_.assign(size(), 0);
+    for (NodeId id = 0; id < size(); ++id) {
+        std::int64_t pins = is_output_[id];
+        for (const NodeId user : users(id)) {
+            bool selects = false;
+            for (const Operand& operand : operands(user)) {
+                selects = selects || (operand.source == id && operand.is_condition);
+            }
+            pins += selects ? width(user) : 1;
+        }
+        load_[id] = is_wiring(function_.nodes[id].op)
+                        ? 0
+                        : model_.fanout_ps * log2_ceil(static_cast<int>(std::min<std::int64_t>(
+                                                 pins, std::int64_t{1} << 30)));
+    }
+}
+
+Delay TimingGraph::own_delay(const Node& node) const {
+    if (is_wiring(node.op)) {
+        return {0, Delay::never, Delay::never, 0};
+    }
+    const int table = model_.routing_ps + model_.lut_ps;
+    if (is_bitwise(node.op)) {
+        return {table, Delay::never, Delay::never, table};
+    }
+    int in_bits = 0;
+    for (int k = 0; k < bits::info(node.op).operands; ++k) {
+        const Node& operand = function_.nodes[node.operand[k]];
+        in_bits += operand.op == Op::constant ? 0 : operand.type.width;
+    }
+    if (in_bits <= model_.lut_inputs) {
+        return all_bits(table);
+    }
+    const auto chain = [&](int length) {
+        const int carries = model_.carry_ps * std::max(length - 1, 0);
+        return Delay{table, Delay::never, table + carries + model_.carry_entry_ps,
+                     table + model_.carry_entry_ps};
+    };
+    const Node& a = function_.nodes[node.operand[0]];
+    const Node& b = function_.nodes[node.operand[1]];
+    switch (node.op) {
+        case Op::add:
+        case Op::sub: {
+            // The low bits where one side is zero are wires.
+            const int zeros = node.op == Op::add
+                                  ? std::max(low_zeros(node.operand[0]), low_zeros(node.operand[1]))
+                                  : low_zeros(node.operand[1]);
+            return chain(node.type.width - std::min<int>(zeros, node.type.width));
+        }
+        case Op::less: {
+            const Delay all = chain(std::max(a.type.width, b.type.width));
+            return {all.early_late, all.late_late, all.early_late, all.late_late};
+        }
+        case Op::equal: {
+            int count = 1;
+            for (int bits = in_bits; bits > model_.lut_inputs; ++count) {
+                bits = (bits + model_.lut_inputs - 1) / model_.lut_inputs;
+            }
+            return all_bits(count * table);
+        }
+        case Op::mul: {
+            int terms = std::min(a.type.width, b.type.width);
+            for (const Node* constant : {&a, &b}) {
+                if (constant->op == Op::constant) {
+                    terms = signed_digits(function_.constant(*constant));
+                }
+            }
+            Delay all{0, Delay::never, Delay::never, 0};
+            for (int level = log2_ceil(terms); level > 0; --level) {
+                all = then(all, chain(node.type.width));
+            }
+            if (model_.multiplier_ps != 0 && a.op != Op::constant && b.op != Op::constant &&
+                model_.multiplier_ps < all.after({0, 0}).late) {
+                return all_bits(model_.multiplier_ps);
+            }
+            return all;
+        }
+        case Op::read: {
+            // Tables of more inputs than one lookup table has: four times as many a level, with the
+            // multiplexers beside the tables.
+            const int more = std::max(a.type.width - model_.lut_inputs, 0);
+            return all_bits((1 + (more + 1) / 2) * table);
+        }
+        default:
+            return all_bits(table);
+    }
+}
+
+Delay TimingGraph::delay(NodeId id, const Operand& operand, bool together) const {
+    Delay out = own_[id];
+    if (operand.is_fused && together) {
+        out = {0, Delay::never, Delay::never, 0};
+    }
+    if (operand.is_condition) {
+        out = all_bits(std::max(out.late_late, 0));
+    }
+    const int load = load_[id];
+    out.early_early += load;
+    out.late_early += load;
+    out.early_late += load;
+    out.late_late += load;
+    return out;
+}
+
+Arrival TimingGraph::evaluate(NodeId id, std::int32_t s, const std::vector<std::int32_t>& stage,
+                              const std::vector<Arrival>& arrival) const {
+    Arrival out{0, 0};
+    for (const Operand& operand : operands(id)) {
+        const bool together = stage[operand.source] == s && is_placed(operand.source);
+        const Arrival in = together ? arrival[operand.source] : registered(operand.source);
+        const Arrival via = delay(id, operand, together).after(in);
+        out.early = std::max(out.early, via.early);
+        out.late = std::max(out.late, via.late);
+    }
+    out.late = std::max(out.late, out.early);
+    return out;
+}
+
+}  // namespace gatewright::passes
