@@ -23,6 +23,9 @@ namespace {
 constexpr std::int64_t most_work = 1'500'000'000;
 constexpr int most_rounds = 8;
 
+/// Over the shortest period that given stages allow; the estimate is no better than this.
+constexpr int slack_percent = 4;
+
 /// Stages of all nodes.
 struct Placement {
     std::vector<std::int32_t> stage;
@@ -202,6 +205,8 @@ Pipeline pipeline(const Function& function, const DelayModel& model,
                         std::nullopt);
         }
     } else {
+        // At the very shortest period hardly a register can move; a little more saves many.
+        period += options.stages ? period * slack_percent / 100 : 0;
         placement = placer.as_early_as(period);
     }
     if (options.stages) {

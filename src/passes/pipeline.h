@@ -10,7 +10,7 @@ namespace gatewright::passes {
 
 struct PipelineOptions {
     std::optional<double> clock_period_ns;  ///< as few stages as meet it
-    std::optional<int> stages;              ///< this many, as evenly as can be
+    std::optional<int> stages;              ///< this many, with about as short a period as can be
     bool register_inputs = false;
     bool register_outputs = false;
 };
