@@ -6,6 +6,7 @@
 
 #include "import/keras/rules.h"
 #include "operators/layers.h"
+#include "operators/selection.h"
 
 namespace gatewright::keras {
 
@@ -34,6 +35,33 @@ Operand log_softmax(Call& c, const Operand& x) {
         .emit(operators::softmax_operator,
               Attributes::of(operators::SoftmaxFields{last_axis(c, x), true}), {x}, x.batch_axis)
         .front();
+}
+
+/// As Keras computes it, which is not the published function: the threshold is made of the sum of
+/// the running sums, where that has the last of them.
+Operand sparsemax(Call& c, const Operand& x) {
+    const std::int64_t axis = last_axis(c, x);
+    const std::int64_t extent = x.sample_shape().back();
+    const Operand sorted =
+        c.emit(operators::top_k_operator,
+               Attributes::of(operators::TopKLayerFields{axis, extent, false}), {x}, x.batch_axis)
+            .front();
+    const Operand sums =
+        c.emit(operators::cumulative_operator,
+               Attributes::of(operators::CumulativeFields{"sum", axis}), {sorted}, x.batch_axis)
+            .front();
+    Tensor counts{{extent}, {}};
+    for (std::int64_t k = 1; k <= extent; ++k) {
+        counts.values.push_back(static_cast<double>(k));
+    }
+    const Operand zero = Call::number(0);
+    const Operand means = c.divide(affine(c, sums, 1, -1), Call::tensor(counts));
+    const Operand support =
+        c.function("maximum", c.function("sign", c.subtract(sorted, means)), {zero});
+    const Operand total = c.reduced(c.multiply(support, sums), "sum", {axis}, true);
+    const Operand threshold =
+        c.divide(affine(c, total, 1, -1), c.reduced(support, "sum", {axis}, true));
+    return c.function("maximum", c.subtract(x, threshold), {zero});
 }
 
 Operand glu(Call& c, const Operand& x) {
@@ -111,6 +139,7 @@ const Row rows[] = {
     {"tanh_shrink", [](Call& c, const Operand& x) { return c.subtract(x, c.function("tanh", x)); },
      true},
     {"glu", &glu, true},
+    {"sparsemax", &sparsemax, true},
     // Of hls4ml's models: 1 above zero and -1 else; to -1, 0 or 1; and a ReLU cut at 1.
     {"binary_tanh",
      [](Call& c, const Operand& x) {

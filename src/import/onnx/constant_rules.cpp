@@ -26,7 +26,8 @@ Operand index_vector(std::vector<double> values) {
 void constant(Call& call) {
     Operand out;
     out.is_constant = true;
-    for (const char* name : {"value", "value_float", "value_int", "value_floats", "value_ints"}) {
+    for (const char* name :
+         {"value", "sparse_value", "value_float", "value_int", "value_floats", "value_ints"}) {
         if (!call.has_attribute(name)) {
             continue;
         }

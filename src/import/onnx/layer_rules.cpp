@@ -333,9 +333,7 @@ void batch_norm(Call& call) {
         call.refuse("it is exported in training mode", "Export the model in evaluation mode.",
                     "training_mode");
     }
-    if (call.integer("spatial", 1) == 0) {
-        call.refuse("it normalises each position by itself", "Export it per channel.", "spatial");
-    }
+    const bool by_position = call.integer("spatial", 1) == 0;  // before opset 9
     if (call.opset() < 7 && call.integer("is_test", 0) == 0) {
         call.refuse("it is exported in training mode", "Export the model in evaluation mode.",
                     "is_test");
@@ -345,15 +343,18 @@ void batch_norm(Call& call) {
     const Operand& input = call.operand(0);
     // The channels are axis 1 of the file's shape.
     const Operand x = input.batch_axis == 0 ? input : call.samples(input);
+    const auto flat = [&](const Operand& y) {
+        return call.reshaped(y, {element_count(y.sample_shape())}, y.batch_axis);
+    };
     fields.axis = 0;
-    std::vector<Operand> operands = {x};
+    std::vector<Operand> operands = {by_position ? flat(x) : x};
     for (std::size_t i = 1; i < 5; ++i) {
         call.constant(i, "parameter");
-        operands.push_back(call.operand(i));
+        operands.push_back(by_position ? flat(call.operand(i)) : call.operand(i));
     }
-    call.set(call.restore(
-        call.emit(batch_norm_operator, Attributes::of(fields), operands, x.batch_axis).front(),
-        input));
+    const Operand y =
+        call.emit(batch_norm_operator, Attributes::of(fields), operands, x.batch_axis).front();
+    call.set(call.restore(call.reshaped(y, x.sample_shape(), x.batch_axis), input));
 }
 
 void softmax(Call& call, bool logarithm) {

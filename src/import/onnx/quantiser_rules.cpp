@@ -314,16 +314,50 @@ Levels range_of(Call& call, ElementType type) {
     }
 }
 
+/// A parameter with one element for `block` elements of x along one axis, repeated for each.
+Tensor by_blocks(Call& call, const Tensor& parameter, const Operand& x, std::int64_t axis,
+                 std::int64_t block) {
+    if (!x.is_constant) {
+        call.refuse("it scales computed values by blocks", "Use one scale, or one per channel.",
+                    "block_size");
+    }
+    const Shape& shape = x.sample_shape();
+    Shape blocks = shape;
+    std::int64_t& extent = blocks[static_cast<std::size_t>(axis)];
+    extent = block < 0 ? 0 : extent / block + (extent % block != 0 ? 1 : 0);
+    if (parameter.shape != blocks) {
+        call.refuse(fmt::format("scales of shape {} are not one for {} elements of {}",
+                                to_string(parameter.shape), block, to_string(shape)),
+                    {}, "block_size");
+    }
+    const Shape strides = strides_of(shape);
+    const Shape from = strides_of(blocks);
+    Tensor out = Tensor::filled(shape, 0);
+    for (std::size_t e = 0; e < out.values.size(); ++e) {
+        std::int64_t source = 0;
+        for (std::size_t i = 0; i < shape.size(); ++i) {
+            const std::int64_t at = static_cast<std::int64_t>(e) / strides[i] % shape[i];
+            source += (static_cast<std::int64_t>(i) == axis ? at / block : at) * from[i];
+        }
+        out.values[e] = parameter.values[static_cast<std::size_t>(source)];
+    }
+    return out;
+}
+
 /// A per-axis parameter, shaped so that it broadcasts to x in the file's shape.
 Tensor along_axis(Call& call, const Tensor& parameter, const Operand& x) {
     if (parameter.shape.empty() || parameter.values.size() == 1) {
         return Tensor::scalar(parameter.values.front());
     }
-    if (call.integer("block_size", 0) != 0 || parameter.shape.size() != 1) {
-        call.refuse("its scales are given by blocks", "Use one scale, or one per channel.",
-                    "block_size");
-    }
     const std::int64_t axis = call.normalised(call.integer("axis", 1), x.rank());
+    const std::int64_t block = call.integer("block_size", 0);
+    if (block != 0) {
+        return by_blocks(call, parameter, x, axis, block);
+    }
+    if (parameter.shape.size() != 1) {
+        call.refuse(fmt::format("its scales have shape {}", to_string(parameter.shape)),
+                    "Use one scale, one per channel, or blocks.", "block_size");
+    }
     Tensor out = parameter;
     out.shape.assign(static_cast<std::size_t>(x.rank()), 1);
     out.shape[static_cast<std::size_t>(axis)] = parameter.shape[0];
