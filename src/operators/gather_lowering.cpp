@@ -23,29 +23,6 @@ bool is_constant(const RealTensor& x) {
     return x.base == RealTensor::Base::constant;
 }
 
-RealTensor reshaped(Lowering& lowering, RealTensor x, const Shape& shape) {
-    if (!is_constant(x)) {
-        return lowering.reshape(x, shape);
-    }
-    x.shape = shape;
-    x.constant.shape = shape;
-    return x;
-}
-
-RealTensor transposed(Lowering& lowering, const RealTensor& x, const Shape& permutation) {
-    if (!is_constant(x)) {
-        return lowering.transpose(x, permutation);
-    }
-    Node node;
-    node.op = &transpose_operator;
-    node.attributes = Attributes::of(TransposeFields{permutation});
-    const std::vector<const Tensor*> inputs = {&x.constant};
-    RealTensor out = x;
-    out.constant = move_reference(node, inputs).front();
-    out.shape = out.constant.shape;
-    return out;
-}
-
 /// Elements begin, begin + step, ... (`size` of them) along an axis of a core tensor.
 Value sliced(Lowering& lowering, Value x, std::int64_t axis, std::int64_t begin, std::int64_t step,
              std::int64_t size) {
@@ -291,7 +268,7 @@ Value joined_positions(Lowering& lowering, const Fields& f, const RealTensor& in
                        const Shape& extents, std::int64_t count) {
     const auto depth = static_cast<std::int64_t>(extents.size());
     const std::int64_t total = element_count(extents);
-    const RealTensor rows = reshaped(lowering, index, {count, depth});
+    const RealTensor rows = lowering.reshape(index, {count, depth});
     const auto strides = strides_of(extents);
     Value sum;
     for (std::int64_t d = 0; d < depth; ++d) {
@@ -327,8 +304,8 @@ void lower_gather(Lowering& lowering, const Node& node) {
     const std::int64_t inner = product(x.shape, f.axis + 1, rank);
     const std::int64_t count = element_count(index.shape);
     // data[1, (outer, inner), extent]
-    RealTensor data = reshaped(lowering, x, {outer, extent, inner});
-    data = reshaped(lowering, transposed(lowering, data, {0, 2, 1}), {1, outer * inner, extent});
+    RealTensor data = lowering.reshape(x, {outer, extent, inner});
+    data = lowering.reshape(lowering.transpose(data, {0, 2, 1}), {1, outer * inner, extent});
     const Value at = core_reshaped(lowering, resolved(lowering, f, index, extent), {1, count});
     RealTensor y = read_rows(lowering, data, at, f.outside == "zero");
     y = lowering.reshape(y, {count, outer, inner});
@@ -350,19 +327,12 @@ void lower_gather_elements(Lowering& lowering, const Node& node) {
         Node slice;
         slice.op = &slice_operator;
         slice.attributes = Attributes::of(SliceFields{Shape(rank, 0), Shape(rank, 1), sizes});
-        if (is_constant(x)) {
-            const std::vector<const Tensor*> inputs = {&x.constant};
-            x.constant = move_reference(slice, inputs).front();
-            x.shape = sizes;
-        } else {
-            x = lowering.move(slice, {x});
-        }
+        x = lowering.move(slice, {x});
     }
     const Shape permutation = axis_last(rank, f.axis);
     const std::int64_t length = index.shape[static_cast<std::size_t>(f.axis)];
     const std::int64_t rows = extent == 0 ? 0 : element_count(sizes) / extent;
-    const RealTensor data =
-        reshaped(lowering, transposed(lowering, x, permutation), {rows, 1, extent});
+    const RealTensor data = lowering.reshape(lowering.transpose(x, permutation), {rows, 1, extent});
     const RealTensor positions =
         lowering.reshape(lowering.transpose(index, permutation), {rows, length});
     RealTensor y =
@@ -394,7 +364,7 @@ void lower_gather_nd(Lowering& lowering, const Node& node) {
     Value at = joined_positions(lowering, f, index, extents, count);
     at = core_reshaped(lowering, at, {batches, count / batches});
     const RealTensor data =
-        transposed(lowering, reshaped(lowering, x, {batches, total, inner}), {0, 2, 1});
+        lowering.transpose(lowering.reshape(x, {batches, total, inner}), {0, 2, 1});
     const RealTensor y = read_rows(lowering, data, at, true);
     lowering.set(lowering.reshape(y, node.types.front().shape));
 }
@@ -434,10 +404,10 @@ void lower_scatter(Lowering& lowering, const Node& node) {
         const std::int64_t length = index.shape[static_cast<std::size_t>(f.axis)];
         const std::int64_t count = element_count(index.shape) / length;
         const RealTensor positions =
-            reshaped(lowering, transposed(lowering, index, permutation), {count, length});
+            lowering.reshape(lowering.transpose(index, permutation), {count, length});
         at = resolved(lowering, f, number(positions), extent);
-        y = reshaped(lowering, transposed(lowering, y, permutation), {count, extent});
-        updates = reshaped(lowering, transposed(lowering, updates, permutation), {count, length});
+        y = lowering.reshape(lowering.transpose(y, permutation), {count, extent});
+        updates = lowering.reshape(lowering.transpose(updates, permutation), {count, length});
     } else {
         const std::int64_t depth = index.shape.back();
         if (depth == 0) {
@@ -448,8 +418,8 @@ void lower_scatter(Lowering& lowering, const Node& node) {
         extent = element_count(extents);
         const std::int64_t inner = element_count(shape) / std::max<std::int64_t>(1, extent);
         at = joined_positions(lowering, f, number(index), extents, count);
-        y = transposed(lowering, reshaped(lowering, y, {extent, inner}), {1, 0});
-        updates = transposed(lowering, reshaped(lowering, updates, {count, inner}), {1, 0});
+        y = lowering.transpose(lowering.reshape(y, {extent, inner}), {1, 0});
+        updates = lowering.transpose(lowering.reshape(updates, {count, inner}), {1, 0});
     }
     const std::int64_t rows = y.shape[0];
     const std::int64_t length = updates.shape[1];

@@ -314,6 +314,17 @@ RealTensor Lowering::move(const Node& node, const std::vector<RealTensor>& input
         types.push_back({x.shape, std::nullopt});
     }
     const Shape shape = node.op->infer(node, types).front().shape;
+    if (std::all_of(inputs.begin(), inputs.end(),
+                    [](const RealTensor& x) { return x.base == RealTensor::Base::constant; })) {
+        std::vector<const Tensor*> constants;
+        for (const RealTensor& x : inputs) {
+            constants.push_back(&x.constant);
+        }
+        RealTensor out = inputs[0];
+        out.shape = shape;
+        out.constant = move_reference(node, constants).front();
+        return out;
+    }
     if (inputs.size() == 1 && inputs[0].base == RealTensor::Base::core &&
         node.op == &reshape_operator) {
         RealTensor out = inputs[0];

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <stdexcept>
 
 #include "operators/core.h"
 
@@ -60,6 +61,23 @@ class Unroller {
         } else {
             unroll_contraction(id, node);
         }
+        check_points(id, node);
+    }
+
+    /// The integers mean what the network says: outputs are read by its types.
+    void check_points(NodeId id, const network::Node& node) const {
+        for (std::uint32_t i = 0; i < node.types.size(); ++i) {
+            const auto& formats = *node.types[i].fixed;
+            const std::vector<Fixed>& values = values_.at({id, i});
+            for (std::size_t e = 0; e < values.size(); ++e) {
+                const int frac = formats.at(static_cast<std::int64_t>(e)).type.frac;
+                if (values[e].type.frac != frac) {
+                    throw std::logic_error(fmt::format(
+                        "schedule: an element of {} ({}) has its binary point at {} instead of {}",
+                        node.op->name, node.where.layer, values[e].type.frac, frac));
+                }
+            }
+        }
     }
 
     void unroll_input(NodeId id, const network::Node& node) {
@@ -111,9 +129,12 @@ class Unroller {
             types.push_back(network_.type(value));
         }
         std::vector<Fixed> values;
+        const auto& formats = *node.types.front().fixed;
         for (const network::Source& source : node.op->sources(node, types)) {
+            // A zero has the binary point of its element.
+            const int frac = formats.at(static_cast<std::int64_t>(values.size())).type.frac;
             values.push_back(source.input < 0
-                                 ? builder_.constant(0, 0)
+                                 ? builder_.constant(0, frac)
                                  : values_.at(node.inputs[static_cast<std::size_t>(
                                        source.input)])[static_cast<std::size_t>(source.element)]);
         }

@@ -6,6 +6,8 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "exact_choices.h"
+#include "exact_numbers.h"
 #include "operators/layers.h"
 #include "operators/map.h"
 #include "operators/move.h"
@@ -15,14 +17,6 @@ namespace gatewright::exact_layers {
 namespace {
 
 using network::Node;
-
-Number unknown() {
-    return {0, 0, false};
-}
-
-Rational absolute(const Rational& x) {
-    return x < 0 ? Rational(-x) : x;
-}
 
 BigInt whole(const Rational& x) {
     const BigInt num = boost::multiprecision::numerator(x);
@@ -69,48 +63,6 @@ BigInt rounded(const Rational& x, Rounding rounding) {
             break;
     }
     return up ? BigInt(below + 1) : below;
-}
-
-Number sum(const Number& a, const Number& b, int sign) {
-    return {a.value + sign * b.value, a.error + b.error, a.known && b.known};
-}
-
-Number product(const Number& a, const Number& b) {
-    return {a.value * b.value,
-            absolute(a.value) * b.error + absolute(b.value) * a.error + a.error * b.error,
-            a.known && b.known};
-}
-
-Number larger(const Number& a, const Number& b, bool smallest) {
-    const bool first = smallest ? a.value <= b.value : a.value >= b.value;
-    return {first ? a.value : b.value, std::max(a.error, b.error), a.known && b.known};
-}
-
-/// Coordinates of an element.
-Shape at(std::int64_t element, const Shape& shape) {
-    Shape out(shape.size());
-    for (std::size_t i = shape.size(); i-- > 0;) {
-        out[i] = element % shape[i];
-        element /= shape[i];
-    }
-    return out;
-}
-
-std::int64_t number_of(const Shape& position, const Shape& shape) {
-    std::int64_t out = 0;
-    for (std::size_t i = 0; i < shape.size(); ++i) {
-        out = out * shape[i] + position[i];
-    }
-    return out;
-}
-
-/// The element of `x` that broadcasts to this position.
-const Number& broadcast_at(const Numbers& x, const Shape& position) {
-    Shape own(x.shape.size());
-    for (std::size_t i = 0; i < own.size(); ++i) {
-        own[i] = x.shape[i] == 1 ? 0 : position[position.size() - own.size() + i];
-    }
-    return x.values[static_cast<std::size_t>(number_of(own, x.shape))];
 }
 
 Numbers numbers_of(const Tensor& tensor) {
@@ -294,6 +246,7 @@ Number reduced(const std::string& kind, const std::vector<Number>& row) {
     Number out = row.front();
     for (std::size_t i = 1; i < row.size(); ++i) {
         out = kind == "max" || kind == "min" ? larger(out, row[i], kind == "min")
+              : kind == "prod"               ? product(out, row[i])
                                              : sum(out, row[i], 1);
     }
     if (kind == "mean" || kind == "average") {
@@ -302,17 +255,32 @@ Number reduced(const std::string& kind, const std::vector<Number>& row) {
     return out;
 }
 
-/// Two spatial axes without padding or dilation.
+/// Two spatial axes. What lies outside of x is left out; of a mean it may count as zero.
 Numbers pool(const Node& node, const Numbers& x) {
     const auto& f = node.fields<operators::PoolFields>();
     Numbers y{node.types[0].shape, {}};
     for (std::int64_t e = 0; e < element_count(y.shape); ++e) {
         const Shape p = at(e, y.shape);
         std::vector<Number> row;
+        std::int64_t beyond = 0;
         for (std::int64_t i = 0; i < element_count(f.kernel); ++i) {
             const Shape k = at(i, f.kernel);
-            row.push_back(x.values[static_cast<std::size_t>(number_of(
-                {p[0], p[1] * f.strides[0] + k[0], p[2] * f.strides[1] + k[1]}, x.shape))]);
+            Shape q = {p[0]};
+            bool inside = true;
+            bool counts = true;
+            for (std::size_t a = 0; a < 2; ++a) {
+                q.push_back(p[a + 1] * f.strides[a] + k[a] * f.dilations[a] - f.before[a]);
+                inside = inside && q.back() >= 0 && q.back() < x.shape[a + 1];
+                counts = counts && q.back() < x.shape[a + 1] + f.after[a];
+            }
+            if (inside) {
+                row.push_back(x.values[static_cast<std::size_t>(number_of(q, x.shape))]);
+            } else {
+                beyond += counts ? 1 : 0;
+            }
+        }
+        if (f.kind == "average" && f.count_padding) {
+            row.insert(row.end(), static_cast<std::size_t>(beyond), Number{0});
         }
         y.values.push_back(reduced(f.kind, row));
     }
@@ -438,6 +406,9 @@ std::vector<Numbers> layer(const Node& node, const std::vector<const Numbers*>& 
     }
     if (node.op == &ops::top_k_operator) {
         return {top_k(node, x, false), top_k(node, x, true)};
+    }
+    if (auto chosen = choice(node, in)) {
+        return *chosen;
     }
     if (node.op == &ops::concat_operator) {
         return {concat(node, in)};

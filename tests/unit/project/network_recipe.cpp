@@ -5,470 +5,278 @@
 #include <algorithm>
 #include <numeric>
 
+#include "network_maker.h"
 #include "operators/layers.h"
 #include "operators/map.h"
 #include "operators/move.h"
 
 namespace gatewright::network_recipe {
 
-namespace {
-
-namespace ops = operators;
-using network::Attributes;
-using network::Network;
-using network::Operator;
-using network::Value;
-
-/// splitmix64: the same everywhere, unlike the distributions of the standard library.
-class Random {
-  public:
-    explicit Random(std::uint64_t seed) : state_(seed) {}
-    std::uint64_t next() {
-        std::uint64_t z = (state_ += 0x9e3779b97f4a7c15ULL);
-        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-        z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-        return z ^ (z >> 31);
-    }
-    /// low .. high
-    std::int64_t in(std::int64_t low, std::int64_t high) {
-        return low + static_cast<std::int64_t>(next() % static_cast<std::uint64_t>(high - low + 1));
-    }
-    bool one_in(std::int64_t n) { return in(1, n) == 1; }
-    template <class T>
-    T of(std::initializer_list<T> list) {
-        return list.begin()[in(0, static_cast<std::int64_t>(list.size()) - 1)];
-    }
-
-  private:
-    std::uint64_t state_;
-};
-
-/// A tensor of the network under construction; `bits` estimates the width of its integers, so that
-/// products do not grow beyond what outputs may have.
-struct Made {
-    Value value;
-    Shape shape;
-    int bits = 0;
-};
-
-class Maker {
-  public:
-    explicit Maker(const Recipe& recipe) : recipe_(recipe), random_(recipe.seed) {}
-
-    Network run() {
-        network_.name = "random";
-        for (int i = 0; i < recipe_.inputs; ++i) {
-            Shape shape;
-            for (int axis = 0; axis < recipe_.rank; ++axis) {
-                shape.push_back(random_.in(2, recipe_.extent));
-            }
-            const std::string name = "x" + std::to_string(i);
-            const Value x = network_.add_input(name, {shape, std::nullopt}, at(name));
-            made_.push_back(quantised({x, shape, 60}));
-        }
-        int number = 0;
-        for (const Layer& layer : recipe_.layers) {
-            random_ = Random(layer.seed);
-            layer_ = fmt::format("layer{}", number++);
-            const std::size_t recent = std::min<std::size_t>(made_.size(), 3);
-            add(layer.kind, made_[made_.size() - 1 - layer.from % recent]);
-        }
-        random_ = Random(recipe_.seed + 1);
-        network_.set_output("y0", made_.back().value);
-        for (int i = 1; i < recipe_.outputs; ++i) {
-            const auto which = random_.in(0, static_cast<std::int64_t>(made_.size()) - 1);
-            network_.set_output("y" + std::to_string(i),
-                                made_[static_cast<std::size_t>(which)].value);
-        }
-        return std::move(network_);
-    }
-
-  private:
-    Location at(const std::string& layer) const { return {"model", layer, "Random", ""}; }
-
-    Value add(const Operator& op, Attributes attributes, std::vector<Value> inputs) {
-        return network_.add(op, std::move(attributes), std::move(inputs), at(layer_));
-    }
-
-    Value constant(Shape shape, std::vector<double> values) {
-        return add(network::constant_operator,
-                   Attributes::of(network::ConstantFields{{std::move(shape), std::move(values)}}),
-                   {});
-    }
-
-    /// Mostly exact sums, else an accumulator that rounds, overflows, both or neither.
-    ops::Accumulation accumulation() {
-        if (!random_.one_in(4)) {
-            return {};
-        }
-        const bool is_signed = !random_.one_in(4);
-        return {
-            {is_signed, static_cast<int>(random_.in(2, 14)), static_cast<int>(random_.in(-1, 7))},
-            random_.of({Rounding::floor, Rounding::ceil, Rounding::toward_zero, Rounding::away,
-                        Rounding::half_up, Rounding::half_down, Rounding::half_even,
-                        Rounding::half_away, Rounding::half_zero}),
-            random_.of({Overflow::wrap, Overflow::wrap, Overflow::saturate,
-                        Overflow::saturate_symmetric})};
-    }
-
-    template <class F>
-    Tensor tensor(Shape shape, F value) {
-        Tensor out{std::move(shape), {}};
-        for (std::int64_t e = 0; e < element_count(out.shape); ++e) {
-            out.values.push_back(value());
-        }
-        return out;
-    }
-    template <class F>
-    Value constant_of(Shape shape, F value) {
-        Tensor t = tensor(std::move(shape), value);
-        return constant(t.shape, t.values);
-    }
-
-    double scale() {
-        return random_.one_in(8) ? random_.of({0.1, 0.3, 1.0 / 3, 0.7})
-                                 : random_.of({0.125, 0.25, 0.5, 1.0, 2.0, 0.75, 1.5, 0.625, 3.0});
-    }
-
-    /// One value for all, or one for each position of an axis.
-    Shape parameter_shape(const Shape& x) {
-        if (x.empty() || !random_.one_in(3)) {
-            return {};
-        }
-        Shape shape(x.size(), 1);
-        const auto axis =
-            static_cast<std::size_t>(random_.in(0, static_cast<std::int64_t>(x.size()) - 1));
-        shape[axis] = x[axis];
-        return shape;
-    }
-
-    Made quantised(const Made& x) {
-        ops::FakeQuantizeFields f;
-        const int bits = static_cast<int>(random_.in(1, 5));
-        f.scale = tensor(parameter_shape(x.shape), [&] { return scale(); });
-        const bool is_signed = !random_.one_in(3);
-        double low = is_signed ? -static_cast<double>(1 << (bits - 1)) : 0;
-        double high = static_cast<double>((1 << (is_signed ? bits - 1 : bits)) - 1);
-        f.overflow = random_.one_in(5) ? Overflow::wrap : Overflow::saturate;
-        if (f.overflow == Overflow::saturate) {
-            if (random_.one_in(4) && is_signed && bits > 1) {
-                low = -high;
-            } else if (random_.one_in(6)) {
-                low = static_cast<double>(random_.in(-9, 3));
-                high = low + static_cast<double>(random_.in(0, 12));
-            }
-        }
-        f.low = Tensor::scalar(low);
-        f.high = Tensor::scalar(high);
-        f.zero_point = tensor(random_.one_in(4) ? parameter_shape(x.shape) : Shape{}, [&] {
-            return random_.one_in(3)
-                       ? static_cast<double>(random_.in(static_cast<std::int64_t>(low),
-                                                        static_cast<std::int64_t>(high)))
-                       : 0.0;
-        });
-        f.rounding =
-            random_.of({Rounding::floor, Rounding::ceil, Rounding::toward_zero, Rounding::away,
-                        Rounding::half_up, Rounding::half_down, Rounding::half_even,
-                        Rounding::half_even, Rounding::half_away, Rounding::half_zero});
-        return {add(ops::fake_quantize_operator, Attributes::of(f), {x.value}), x.shape, bits + 2};
-    }
-
-    /// Keeps a tensor; one whose integers have grown wide is quantised first.
-    void keep(Made made) {
-        if (element_count(made.shape) > 40) {
-            return;
-        }
-        made_.push_back(made.bits > 22 ? quantised(made) : std::move(made));
-    }
-
-    void keep(Value value, int bits) { keep({value, network_.type(value).shape, bits}); }
-
-    Value function(const char* name, const std::vector<Value>& inputs) {
-        return add(ops::function_operator, Attributes::of(ops::FunctionFields{name}), inputs);
-    }
-
-    Value small_constant(const Shape& shape, std::int64_t range, double step) {
-        return constant_of(shape,
-                           [&] { return static_cast<double>(random_.in(-range, range)) * step; });
-    }
-
-    void add(Kind kind, const Made x) {
-        const auto rank = static_cast<std::int64_t>(x.shape.size());
-        const auto axis = rank > 0 ? random_.in(0, rank - 1) : 0;
-        switch (kind) {
-            case Kind::quantise:
-                made_.push_back(quantised(x));
-                break;
-            case Kind::dense: {
-                if (rank == 0) {
-                    break;
-                }
-                const std::int64_t n = random_.in(1, 4);
-                const Shape shape = {x.shape.back(), n};
-                Value w = small_constant(shape, random_.of<std::int64_t>({1, 3, 7, 20}),
-                                         random_.of({1.0, 0.5, 0.25, 0.125}));
-                if (random_.one_in(3)) {
-                    w = add(ops::multiply_operator, Attributes(),
-                            {w, constant_of({n}, [&] { return scale(); })});
-                }
-                std::vector<Value> inputs = {x.value, w};
-                const ops::Accumulation sums = accumulation();
-                if (!sums.is_exact() && random_.one_in(2)) {
-                    inputs.push_back(small_constant({n}, 20, random_.of({0.25, 0.0625, 1.0 / 3})));
-                }
-                Value y =
-                    add(ops::matmul_operator, Attributes::of(ops::MatmulFields{sums}), inputs);
-                if (random_.one_in(2)) {
-                    y = add(ops::add_operator, Attributes(),
-                            {y, small_constant({n}, 20, random_.of({0.25, 0.0625, 1.0 / 3}))});
-                }
-                keep(y, x.bits + 9);
+void Maker::add(Kind kind, const Made x) {
+    const auto rank = static_cast<std::int64_t>(x.shape.size());
+    const auto axis = rank > 0 ? random_.in(0, rank - 1) : 0;
+    switch (kind) {
+        case Kind::quantise:
+            made_.push_back(quantised(x));
+            break;
+        case Kind::dense: {
+            if (rank == 0) {
                 break;
             }
-            case Kind::scale:
-                keep(add(ops::multiply_operator, Attributes(),
-                         {x.value,
-                          constant_of(parameter_shape(x.shape),
-                                      [&] { return scale() * (random_.one_in(3) ? -1 : 1); })}),
-                     x.bits + 4);
-                break;
-            case Kind::batch_norm: {
-                if (rank == 0) {
-                    break;
-                }
-                const Shape shape = {x.shape[static_cast<std::size_t>(axis)]};
-                ops::BatchNormFields f;
-                f.axis = axis;
-                f.epsilon = random_.of({1e-5, 0.25, 1e-3});
-                const bool plain = random_.one_in(2);
-                f.epsilon = plain ? 0.25 : f.epsilon;
-                const Value gamma = small_constant(shape, 6, 0.25);
-                const Value beta = small_constant(shape, 8, 0.125);
-                const Value mean = small_constant(shape, 8, 0.125);
-                const Value variance = constant_of(
-                    shape, [&] { return plain ? random_.of({0.75, 3.75, 0.0}) : 0.3 * scale(); });
-                const Value y = add(ops::batch_norm_operator, Attributes::of(f),
-                                    {x.value, gamma, beta, mean, variance});
-                // A factor that is any double needs a quantiser behind it.
-                if (plain) {
-                    keep(y, x.bits + 5);
-                } else {
-                    keep(quantised({y, x.shape, 40}));
-                }
+            const std::int64_t n = random_.in(1, 4);
+            const Shape shape = {x.shape.back(), n};
+            Value w = small_constant(shape, random_.of<std::int64_t>({1, 3, 7, 20}),
+                                     random_.of({1.0, 0.5, 0.25, 0.125}));
+            if (random_.one_in(3)) {
+                w = add(ops::multiply_operator, Attributes(),
+                        {w, constant_of({n}, [&] { return scale(); })});
+            }
+            std::vector<Value> inputs = {x.value, w};
+            const ops::Accumulation sums = accumulation();
+            if (!sums.is_exact() && random_.one_in(2)) {
+                inputs.push_back(small_constant({n}, 20, random_.of({0.25, 0.0625, 1.0 / 3})));
+            }
+            Value y = add(ops::matmul_operator, Attributes::of(ops::MatmulFields{sums}), inputs);
+            if (random_.one_in(2)) {
+                y = add(ops::add_operator, Attributes(),
+                        {y, small_constant({n}, 20, random_.of({0.25, 0.0625, 1.0 / 3}))});
+            }
+            keep(y, x.bits + 9);
+            break;
+        }
+        case Kind::scale:
+            keep(
+                add(ops::multiply_operator, Attributes(),
+                    {x.value, constant_of(parameter_shape(x.shape),
+                                          [&] { return scale() * (random_.one_in(3) ? -1 : 1); })}),
+                x.bits + 4);
+            break;
+        case Kind::batch_norm: {
+            if (rank == 0) {
                 break;
             }
-            case Kind::piecewise: {
-                const auto limit = [&] { return small_constant(parameter_shape(x.shape), 8, 0.5); };
-                Value y = x.value;
-                switch (random_.in(0, 4)) {
-                    case 0:
-                        y = function("maximum", {y, constant({}, {0})});
-                        break;
-                    case 1:
-                        y = function("leaky",
-                                     {y, constant({}, {random_.of({0.25, 0.1, 0.01, -0.5})})});
-                        break;
-                    case 2:
-                        y = function("minimum", {function("maximum", {y, limit()}), limit()});
-                        break;
-                    case 3:
-                        y = function("absolute", {y});
-                        break;
-                    default:
-                        y = function("sign", {y});
-                }
-                keep(y, x.bits + 3);
-                break;
-            }
-            case Kind::transcendental: {
-                Value y = function(
-                    random_.of({"sigmoid", "tanh", "softplus", "softsign", "square"}), {x.value});
-                if (random_.one_in(4)) {
-                    y = add(ops::multiply_operator, Attributes(),
-                            {y, constant({}, {random_.of({-3.0, 0.3, 8.0})})});
-                }
+            const Shape shape = {x.shape[static_cast<std::size_t>(axis)]};
+            ops::BatchNormFields f;
+            f.axis = axis;
+            f.epsilon = random_.of({1e-5, 0.25, 1e-3});
+            const bool plain = random_.one_in(2);
+            f.epsilon = plain ? 0.25 : f.epsilon;
+            const Value gamma = small_constant(shape, 6, 0.25);
+            const Value beta = small_constant(shape, 8, 0.125);
+            const Value mean = small_constant(shape, 8, 0.125);
+            const Value variance = constant_of(
+                shape, [&] { return plain ? random_.of({0.75, 3.75, 0.0}) : 0.3 * scale(); });
+            const Value y = add(ops::batch_norm_operator, Attributes::of(f),
+                                {x.value, gamma, beta, mean, variance});
+            // A factor that is any double needs a quantiser behind it.
+            if (plain) {
+                keep(y, x.bits + 5);
+            } else {
                 keep(quantised({y, x.shape, 40}));
-                break;
             }
-            case Kind::gate: {
-                // Functions of one tensor that meet again: x sigmoid(x) and the like.
-                Value f =
-                    function(random_.of({"sigmoid", "tanh", "softplus", "softsign"}), {x.value});
-                if (random_.one_in(2)) {
-                    f = add(ops::add_operator, Attributes(), {f, constant({}, {1})});
-                }
-                Value g = x.value;
-                if (random_.one_in(2)) {
-                    g = function(random_.of({"absolute", "square", "tanh"}), {g});
-                }
-                if (random_.one_in(2)) {
-                    g = add(ops::multiply_operator, Attributes(),
-                            {g, constant({}, {random_.of({-0.5, 0.3, 2.0})})});
-                }
-                const Operator& op = *random_.of({&ops::add_operator, &ops::subtract_operator,
-                                                  &ops::multiply_operator, &ops::maximum_operator,
-                                                  &ops::minimum_operator});
-                const bool swapped = random_.one_in(2);
-                Value y = add(op, Attributes(), {swapped ? g : f, swapped ? f : g});
-                if (random_.one_in(3)) {
-                    y = add(ops::subtract_operator, Attributes(), {x.value, y});
-                }
-                keep(quantised({y, x.shape, 40}));
-                break;
-            }
-            case Kind::binary: {
-                const Made& other = made_[static_cast<std::size_t>(
-                    random_.in(0, static_cast<std::int64_t>(made_.size()) - 1))];
-                const Operator& op = *random_.of({&ops::add_operator, &ops::subtract_operator,
-                                                  &ops::multiply_operator, &ops::maximum_operator,
-                                                  &ops::minimum_operator});
-                if (!broadcast(x.shape, other.shape)) {
-                    break;
-                }
-                const Value y = add(op, Attributes(), {x.value, other.value});
-                keep(y, &op == &ops::multiply_operator ? x.bits + other.bits
-                                                       : std::max(x.bits, other.bits) + 3);
-                break;
-            }
-            case Kind::concat: {
-                const Made& other = made_[static_cast<std::size_t>(
-                    random_.in(0, static_cast<std::int64_t>(made_.size()) - 1))];
-                Shape a = x.shape;
-                Shape b = other.shape;
-                if (rank == 0 || a.size() != b.size()) {
-                    break;
-                }
-                a[static_cast<std::size_t>(axis)] = b[static_cast<std::size_t>(axis)] = 0;
-                if (a == b) {
-                    keep(add(ops::concat_operator, Attributes::of(ops::ConcatFields{axis}),
-                             {x.value, other.value}),
-                         std::max(x.bits, other.bits) + 2);
-                }
-                break;
-            }
-            case Kind::reshape: {
-                const std::int64_t count = element_count(x.shape);
-                Shape shape = {count};
-                for (const std::int64_t d : {2, 3}) {
-                    if (count % d == 0 && random_.one_in(2)) {
-                        shape = {d, count / d};
-                    }
-                }
-                if (count % 4 == 0 && random_.one_in(3)) {
-                    shape = {count / 4, 2, 2};
-                }
-                keep(add(ops::reshape_operator, Attributes::of(ops::ReshapeFields{shape}),
-                         {x.value}),
-                     x.bits);
-                break;
-            }
-            case Kind::transpose: {
-                Shape p(x.shape.size());
-                std::iota(p.begin(), p.end(), std::int64_t{0});
-                for (std::size_t i = p.size(); i-- > 1;) {
-                    std::swap(
-                        p[i],
-                        p[static_cast<std::size_t>(random_.in(0, static_cast<std::int64_t>(i)))]);
-                }
-                keep(add(ops::transpose_operator, Attributes::of(ops::TransposeFields{p}),
-                         {x.value}),
-                     x.bits);
-                break;
-            }
-            case Kind::slice: {
-                ops::SliceFields f;
-                for (const std::int64_t extent : x.shape) {
-                    f.steps.push_back(random_.of<std::int64_t>({1, 1, 2, -1}));
-                    f.starts.push_back(random_.in(0, extent - 1));
-                    const std::int64_t room = f.steps.back() > 0
-                                                  ? (extent - 1 - f.starts.back()) / f.steps.back()
-                                                  : f.starts.back();
-                    f.sizes.push_back(1 + random_.in(std::min<std::int64_t>(1, room), room));
-                }
-                keep(add(ops::slice_operator, Attributes::of(f), {x.value}), x.bits);
-                break;
-            }
-            case Kind::reduce: {
-                if (rank == 0) {
-                    break;
-                }
-                const ops::ReduceFields f{random_.of<std::string>({"sum", "mean", "max", "min"}),
-                                          {axis},
-                                          random_.one_in(2)};
-                keep(add(ops::reduce_operator, Attributes::of(f), {x.value}), x.bits + 5);
-                break;
-            }
-            case Kind::argmax:
-                if (rank > 0) {
-                    keep(add(ops::argmax_operator,
-                             Attributes::of(ops::ArgLayerFields{
-                                 axis, random_.one_in(2), random_.one_in(3), random_.one_in(3)}),
-                             {x.value}),
-                         3);
-                }
-                break;
-            case Kind::top_k: {
-                if (rank == 0) {
-                    break;
-                }
-                const auto extent = x.shape[static_cast<std::size_t>(axis)];
-                const Value y = add(ops::top_k_operator,
-                                    Attributes::of(ops::TopKLayerFields{axis, random_.in(1, extent),
-                                                                        random_.one_in(3)}),
-                                    {x.value});
-                keep({y.node, 1}, 3);
-                keep(y, x.bits);
-                break;
-            }
-            case Kind::convolution: {
-                if (rank != 3) {
-                    break;
-                }
-                ops::ConvFields f;
-                const std::int64_t pad = random_.in(0, 1);
-                const std::int64_t stride = random_.in(1, 2);
-                f.strides = {stride, 1};
-                f.dilations = {1, 1};
-                f.before = {pad, 0};
-                f.after = {pad, random_.in(0, 1)};
-                f.groups = random_.one_in(3) ? x.shape[0] : 1;
-                const std::int64_t channels =
-                    f.groups == 1 ? random_.in(1, 3) : f.groups * random_.in(1, 2);
-                const Shape shape = {channels, x.shape[0] / f.groups,
-                                     random_.in(1, std::min<std::int64_t>(2, x.shape[1])),
-                                     random_.in(1, std::min<std::int64_t>(3, x.shape[2]))};
-                f.accumulator = accumulation();
-                std::vector<Value> inputs = {x.value, small_constant(shape, 3, 0.25)};
-                if (random_.one_in(2)) {
-                    inputs.push_back(small_constant({channels}, 9, 0.125));
-                }
-                keep(add(ops::conv_operator, Attributes::of(f), inputs), x.bits + 8);
-                break;
-            }
-            case Kind::pool: {
-                if (rank != 3 || x.shape[1] < 2 || x.shape[2] < 2) {
-                    break;
-                }
-                ops::PoolFields f;
-                f.kind = random_.of<std::string>({"max", "average"});
-                f.kernel = {2, random_.in(1, 2)};
-                f.strides = {random_.in(1, 2), f.kernel[1]};
-                f.dilations = {1, 1};
-                f.before = f.after = {0, 0};
-                keep(add(ops::pool_operator, Attributes::of(f), {x.value}), x.bits + 3);
-                break;
-            }
+            break;
         }
+        case Kind::piecewise: {
+            const auto limit = [&] { return small_constant(parameter_shape(x.shape), 8, 0.5); };
+            Value y = x.value;
+            switch (random_.in(0, 4)) {
+                case 0:
+                    y = function("maximum", {y, constant({}, {0})});
+                    break;
+                case 1:
+                    y = function("leaky", {y, constant({}, {random_.of({0.25, 0.1, 0.01, -0.5})})});
+                    break;
+                case 2:
+                    y = function("minimum", {function("maximum", {y, limit()}), limit()});
+                    break;
+                case 3:
+                    y = function("absolute", {y});
+                    break;
+                default:
+                    y = function("sign", {y});
+            }
+            keep(y, x.bits + 3);
+            break;
+        }
+        case Kind::transcendental: {
+            Value y = function(random_.of({"sigmoid", "tanh", "softplus", "softsign", "square"}),
+                               {x.value});
+            if (random_.one_in(4)) {
+                y = add(ops::multiply_operator, Attributes(),
+                        {y, constant({}, {random_.of({-3.0, 0.3, 8.0})})});
+            }
+            keep(quantised({y, x.shape, 40}));
+            break;
+        }
+        case Kind::gate: {
+            // Functions of one tensor that meet again: x sigmoid(x) and the like.
+            Value f = function(random_.of({"sigmoid", "tanh", "softplus", "softsign"}), {x.value});
+            if (random_.one_in(2)) {
+                f = add(ops::add_operator, Attributes(), {f, constant({}, {1})});
+            }
+            Value g = x.value;
+            if (random_.one_in(2)) {
+                g = function(random_.of({"absolute", "square", "tanh"}), {g});
+            }
+            if (random_.one_in(2)) {
+                g = add(ops::multiply_operator, Attributes(),
+                        {g, constant({}, {random_.of({-0.5, 0.3, 2.0})})});
+            }
+            const Operator& op =
+                *random_.of({&ops::add_operator, &ops::subtract_operator, &ops::multiply_operator,
+                             &ops::maximum_operator, &ops::minimum_operator});
+            const bool swapped = random_.one_in(2);
+            Value y = add(op, Attributes(), {swapped ? g : f, swapped ? f : g});
+            if (random_.one_in(3)) {
+                y = add(ops::subtract_operator, Attributes(), {x.value, y});
+            }
+            keep(quantised({y, x.shape, 40}));
+            break;
+        }
+        case Kind::binary: {
+            const Made& other = made_[static_cast<std::size_t>(
+                random_.in(0, static_cast<std::int64_t>(made_.size()) - 1))];
+            const Operator& op =
+                *random_.of({&ops::add_operator, &ops::subtract_operator, &ops::multiply_operator,
+                             &ops::maximum_operator, &ops::minimum_operator});
+            if (!broadcast(x.shape, other.shape)) {
+                break;
+            }
+            const Value y = add(op, Attributes(), {x.value, other.value});
+            keep(y, &op == &ops::multiply_operator ? x.bits + other.bits
+                                                   : std::max(x.bits, other.bits) + 3);
+            break;
+        }
+        case Kind::concat: {
+            const Made& other = made_[static_cast<std::size_t>(
+                random_.in(0, static_cast<std::int64_t>(made_.size()) - 1))];
+            Shape a = x.shape;
+            Shape b = other.shape;
+            if (rank == 0 || a.size() != b.size()) {
+                break;
+            }
+            a[static_cast<std::size_t>(axis)] = b[static_cast<std::size_t>(axis)] = 0;
+            if (a == b) {
+                keep(add(ops::concat_operator, Attributes::of(ops::ConcatFields{axis}),
+                         {x.value, other.value}),
+                     std::max(x.bits, other.bits) + 2);
+            }
+            break;
+        }
+        case Kind::reshape: {
+            const std::int64_t count = element_count(x.shape);
+            Shape shape = {count};
+            for (const std::int64_t d : {2, 3}) {
+                if (count % d == 0 && random_.one_in(2)) {
+                    shape = {d, count / d};
+                }
+            }
+            if (count % 4 == 0 && random_.one_in(3)) {
+                shape = {count / 4, 2, 2};
+            }
+            keep(add(ops::reshape_operator, Attributes::of(ops::ReshapeFields{shape}), {x.value}),
+                 x.bits);
+            break;
+        }
+        case Kind::transpose: {
+            Shape p(x.shape.size());
+            std::iota(p.begin(), p.end(), std::int64_t{0});
+            for (std::size_t i = p.size(); i-- > 1;) {
+                std::swap(p[i],
+                          p[static_cast<std::size_t>(random_.in(0, static_cast<std::int64_t>(i)))]);
+            }
+            keep(add(ops::transpose_operator, Attributes::of(ops::TransposeFields{p}), {x.value}),
+                 x.bits);
+            break;
+        }
+        case Kind::slice: {
+            ops::SliceFields f;
+            for (const std::int64_t extent : x.shape) {
+                f.steps.push_back(random_.of<std::int64_t>({1, 1, 2, -1}));
+                f.starts.push_back(random_.in(0, extent - 1));
+                const std::int64_t room = f.steps.back() > 0
+                                              ? (extent - 1 - f.starts.back()) / f.steps.back()
+                                              : f.starts.back();
+                f.sizes.push_back(1 + random_.in(std::min<std::int64_t>(1, room), room));
+            }
+            keep(add(ops::slice_operator, Attributes::of(f), {x.value}), x.bits);
+            break;
+        }
+        case Kind::reduce: {
+            if (rank == 0) {
+                break;
+            }
+            const ops::ReduceFields f{
+                random_.of<std::string>({"sum", "mean", "max", "min"}), {axis}, random_.one_in(2)};
+            keep(add(ops::reduce_operator, Attributes::of(f), {x.value}), x.bits + 5);
+            break;
+        }
+        case Kind::argmax:
+            if (rank > 0) {
+                keep(add(ops::argmax_operator,
+                         Attributes::of(ops::ArgLayerFields{axis, random_.one_in(2),
+                                                            random_.one_in(3), random_.one_in(3)}),
+                         {x.value}),
+                     3);
+            }
+            break;
+        case Kind::top_k: {
+            if (rank == 0) {
+                break;
+            }
+            const auto extent = x.shape[static_cast<std::size_t>(axis)];
+            const Value y = add(ops::top_k_operator,
+                                Attributes::of(ops::TopKLayerFields{axis, random_.in(1, extent),
+                                                                    random_.one_in(3)}),
+                                {x.value});
+            keep({y.node, 1}, 3);
+            keep(y, x.bits);
+            break;
+        }
+        case Kind::convolution: {
+            if (rank != 3) {
+                break;
+            }
+            ops::ConvFields f;
+            const std::int64_t pad = random_.in(0, 1);
+            const std::int64_t stride = random_.in(1, 2);
+            f.strides = {stride, 1};
+            f.dilations = {1, 1};
+            f.before = {pad, 0};
+            f.after = {pad, random_.in(0, 1)};
+            f.groups = random_.one_in(3) ? x.shape[0] : 1;
+            const std::int64_t channels =
+                f.groups == 1 ? random_.in(1, 3) : f.groups * random_.in(1, 2);
+            const Shape shape = {channels, x.shape[0] / f.groups,
+                                 random_.in(1, std::min<std::int64_t>(2, x.shape[1])),
+                                 random_.in(1, std::min<std::int64_t>(3, x.shape[2]))};
+            f.accumulator = accumulation();
+            std::vector<Value> inputs = {x.value, small_constant(shape, 3, 0.25)};
+            if (random_.one_in(2)) {
+                inputs.push_back(small_constant({channels}, 9, 0.125));
+            }
+            keep(add(ops::conv_operator, Attributes::of(f), inputs), x.bits + 8);
+            break;
+        }
+        case Kind::pool: {
+            if (rank != 3 || x.shape[1] < 2 || x.shape[2] < 2) {
+                break;
+            }
+            ops::PoolFields f;
+            f.kind = random_.of<std::string>({"max", "average"});
+            f.kernel = {2, random_.in(1, 2)};
+            f.strides = {random_.in(1, 2), f.kernel[1]};
+            f.dilations = {x.shape[1] > 2 ? random_.in(1, 2) : 1, 1};
+            f.before = {random_.in(0, 1), 0};
+            f.after = {random_.in(0, 1), 0};
+            f.count_padding = random_.one_in(2);
+            keep(add(ops::pool_operator, Attributes::of(f), {x.value}), x.bits + 3);
+            break;
+        }
+        default:
+            add_choice(kind, x);
     }
-
-    const Recipe& recipe_;
-    Random random_;
-    Network network_;
-    std::vector<Made> made_;
-    std::string layer_ = "input";
-};
-
-}  // namespace
+}
 
 Recipe random_recipe(std::uint64_t seed) {
     Random random(seed);

@@ -28,8 +28,17 @@ enum class Kind : std::uint8_t {
     convolution,
     pool,
     gate,
+    compare,
+    select,
+    gather,
+    scatter,
+    cumulative,
+    product,
+    pad,
+    expand,
+    recurrence,
 };
-inline constexpr int kinds = 17;
+inline constexpr int kinds = 26;
 
 /// A layer that does not fit the tensor it is given is left out. `from` chooses among the latest
 /// tensors, `seed` everything else.

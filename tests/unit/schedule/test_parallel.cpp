@@ -11,6 +11,7 @@
 #include "operators/lowering.h"
 #include "operators/map.h"
 #include "operators/move.h"
+#include "operators/selection.h"
 
 using namespace gatewright;
 using namespace gatewright::operators;
@@ -249,6 +250,36 @@ TEST_CASE("convolution, ReLU, quantiser and pooling") {
     pool.kind = "average";
     n.set_output("mean", n.add(pool_operator, Attributes::of(pool), {x}, at("mean")));
     check_equal(n, {{2, 6, 6}}, 0.25, 10);
+}
+
+TEST_CASE("zeros of a padding have the binary point of what they stand among") {
+    Network n;
+    n.name = "padded";
+    Value x = n.add_input("x", {{1, 3, 2}, std::nullopt}, at("x"));
+    x = quantise(n, x, 4, -8, 7, Rounding::half_even);
+    PoolFields pool;
+    pool.kind = "average";
+    pool.kernel = {2, 1};
+    pool.strides = {1, 1};
+    pool.dilations = {1, 1};
+    pool.before = {0, 0};
+    pool.after = {1, 0};
+    n.set_output("mean", n.add(pool_operator, Attributes::of(pool), {x}, at("mean")));
+    check_equal(n, {{1, 3, 2}}, 0.5, 10);
+}
+
+TEST_CASE("moves of constants that lowering finds are constants") {
+    Network n;
+    n.name = "found";
+    Value x = n.add_input("x", {{1}, std::nullopt}, at("x"));
+    x = quantise(n, x, 0.5, -8, 7, Rounding::half_even);
+    CumulativeFields largest;
+    largest.kind = "max";
+    largest.axis = 0;
+    const Value y = n.add(cumulative_operator, Attributes::of(largest), {x}, at("largest"));
+    n.set_output("largest", y);
+    n.set_output("where", {y.node, 1});
+    check_equal(n, {{1}}, 0.25, 10);
 }
 
 TEST_CASE("an output of more than 64 bits is refused, not cut off") {
