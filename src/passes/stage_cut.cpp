@@ -115,7 +115,7 @@ void StageCut::build(const std::vector<std::int32_t>& stage, std::int32_t k, std
     for (auto it = members_->rbegin(); it != members_->rend(); ++it) {
         if (side_[*it] == Side::first) {
             for (const TimingGraph::Operand& operand : graph_.operands(*it)) {
-                if (vertex_of(operand.source, stage, k) != before) {
+                if (graph_.is_placed(operand.source) && stage[operand.source] >= k) {
                     side_[operand.source] = Side::first;
                 }
             }

@@ -101,7 +101,7 @@ std::int64_t fewest_bits(const Function& f, const passes::DelayModel& model, dou
 
 TEST_CASE("a pipeline meets its period or its stages, with registers where they are fewest") {
     const passes::DelayModel& model = passes::delay_model("ecp5");
-    for (unsigned seed = 0; seed < 60; ++seed) {
+    for (unsigned seed = 0; seed < 400; ++seed) {
         const Function f = random_function(seed, 40);
         CAPTURE(seed);
         passes::PipelineOptions options;
@@ -123,7 +123,7 @@ TEST_CASE("a pipeline meets its period or its stages, with registers where they 
 TEST_CASE("one register level is the smallest cut, by trying all") {
     const passes::DelayModel& model = passes::delay_model("ecp5");
     int compared = 0;
-    for (unsigned seed = 100; seed < 160; ++seed) {
+    for (unsigned seed = 100; seed < 220; ++seed) {
         const Function f = random_function(seed, 9);
         CAPTURE(seed);
         passes::PipelineOptions options;
