@@ -2,8 +2,8 @@
 
 usage: calibrate_delays.py REPORT.json ...
 
-Each REPORT.json is what nextpnr wrote with --report. Prints, over the critical paths inside a clock
-domain of all reports: how many arcs of each kind there are, their mean and their largest time in ns.
+Each REPORT.json is what nextpnr wrote with --report. Prints, over critical paths inside a clock
+domain of all reports: how many arcs of each kind there are, their mean and their largest time, ns.
 Means of nets are what `routing` should be: nets of critical paths, not of all.
 """
 

@@ -17,6 +17,7 @@ import sys
 
 import h5py
 import numpy
+
 import tools
 
 HERE = pathlib.Path(__file__).parent
@@ -28,7 +29,7 @@ INPUT = "fixed<16,10>"
 # Designs whose clock is checked: name, files, further options of `convert`, period in ns.
 DESIGNS = [
     ("hgq_jet_classifier", ["hgq_jet_classifier.h5"], {}, 8.0),
-    ("t_qkeras_magic_q8", ["model.h5"], {}, 8.0),
+    ("t_qkeras_magic_q8", ["model.h5"], {"inputs": {"in": INPUT}}, 8.0),
     ("qonnx_bnn_fc_1layer", ["bnn_model_fc_1layer.onnx"], {}, 6.0),
     ("t_hgq2_mlp", ["model.keras"], {}, 9.0),
     ("keras_1layer", ["KERAS_1layer.json", "KERAS_1layer_weights.h5"], {"bits": 8}, 8.0),
@@ -143,6 +144,10 @@ class Bench:
                 samples = self.work / f"{name}_x.npy"
                 numpy.save(samples, numpy.load(self.models / name / "io.npz")["x"])
                 arguments += ["--calibrate", str(samples), "--bits", str(extra["bits"])]
+            if "inputs" in extra:
+                config = self.work / f"{name}.yaml"
+                config.write_text(json.dumps({"inputs": extra["inputs"]}))
+                arguments += ["--config", str(config)]
             design, folder = self.convert(f"clock_{name}", self.files(name, files), *arguments)
             self.own(f"clock_{name}", design, folder, "ecp5")
             report = tools.place_and_route(self.work / f"clock_{name}_ecp5", 1000 / period)

@@ -202,6 +202,16 @@ void TimingGraph::find_loads() {
     }
 }
 
+int TimingGraph::chain_length(const Node& node) const {
+    const NodeId a = node.operand[0];
+    const NodeId b = node.operand[1];
+    if (node.op == Op::less) {
+        return std::max(function_.nodes[a].type.width, function_.nodes[b].type.width);
+    }
+    const int zeros = node.op == Op::add ? std::max(low_zeros(a), low_zeros(b)) : low_zeros(b);
+    return node.type.width - std::min<int>(zeros, node.type.width);
+}
+
 Delay TimingGraph::own_delay(const Node& node) const {
     if (is_wiring(node.op)) {
         return {0, Delay::never, Delay::never, 0};
@@ -227,15 +237,10 @@ Delay TimingGraph::own_delay(const Node& node) const {
     const Node& b = function_.nodes[node.operand[1]];
     switch (node.op) {
         case Op::add:
-        case Op::sub: {
-            // The low bits where one side is zero are wires.
-            const int zeros = node.op == Op::add
-                                  ? std::max(low_zeros(node.operand[0]), low_zeros(node.operand[1]))
-                                  : low_zeros(node.operand[1]);
-            return chain(node.type.width - std::min<int>(zeros, node.type.width));
-        }
+        case Op::sub:
+            return chain(chain_length(node));
         case Op::less: {
-            const Delay all = chain(std::max(a.type.width, b.type.width));
+            const Delay all = chain(chain_length(node));
             return {all.early_late, all.late_late, all.early_late, all.late_late};
         }
         case Op::equal: {

@@ -66,6 +66,11 @@ class TimingGraph {
         return {users_.data() + first_user_[id], first_user_[id + 1] - first_user_[id]};
     }
     int width(bits::NodeId id) const { return function_.nodes[id].type.width; }
+    /// Low bits that are zero whatever the inputs are.
+    int low_zeros(bits::NodeId id) const { return low_zeros_[id]; }
+    /// Bits of a carry chain for a sum, a difference or a comparison: the low bits where one side
+    /// is zero, and not subtracted, are wires.
+    int chain_length(const bits::Node& node) const;
     /// For nodes that are not placed: the node that is registered instead.
     bits::NodeId source(bits::NodeId id) const;
 
@@ -87,7 +92,6 @@ class TimingGraph {
     void fuse(bits::NodeId id, std::vector<std::array<bits::NodeId, 6>>& leaves,
               std::vector<std::uint8_t>& count);
     Delay own_delay(const bits::Node& node) const;
-    int low_zeros(bits::NodeId id) const { return low_zeros_[id]; }
     void find_low_zeros();
 
     const bits::Function& function_;

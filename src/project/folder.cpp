@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "base/file.h"
+#include "passes/cells.h"
 #include "passes/pipeline.h"
 
 namespace gatewright::project {
@@ -146,6 +147,9 @@ ordered_json to_json(const Translation& t) {
                      {"stages", t.pipeline.stages},
                      {"estimated_critical_path_ns", t.critical_path_ns},
                      {"register_bits", design::register_bits(body, t.pipeline)}};
+    const passes::CellEstimate cells =
+        passes::estimate_cells(body, passes::delay_model(t.settings.target));
+    out["estimate"] = {{"carry_bits", cells.carry_bits}, {"luts", cells.luts()}};
     ordered_json ports;
     const auto add_ports = [&](const char* key, const auto& interface_ports,
                                const auto& design_ports) {

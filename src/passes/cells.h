@@ -1,0 +1,21 @@
+#pragma once
+
+#include <cstdint>
+
+#include "bits/function.h"
+#include "passes/delay_model.h"
+
+namespace gatewright::passes {
+
+/// What a function should take of a device with lookup tables and carry chains.
+struct CellEstimate {
+    std::int64_t carry_bits = 0;  ///< of sums, differences and comparisons: one table each
+    std::int64_t tables = 0;      ///< all else
+
+    std::int64_t luts() const { return carry_bits + tables; }
+};
+
+/// Counts cells without synthesis, by rules that fit on a page. Multipliers count as trees of sums.
+CellEstimate estimate_cells(const bits::Function& function, const DelayModel& model);
+
+}  // namespace gatewright::passes
