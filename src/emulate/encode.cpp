@@ -83,6 +83,7 @@ Encoder::Encoder(const operators::CoreModel& model, std::size_t port)
     while (model.model_inputs[source_].name != encoding_.model_input) {
         ++source_;
     }
+    wraps_ = encoding_.steps.back().overflow == Overflow::wrap;
     const network::NodeId id = model.network.inputs()[port];
     elements_ = element_count(model.network.node(id).types.front().shape);
     uniform_ = std::all_of(encoding_.steps.begin(), encoding_.steps.end(), [](const Step& step) {
@@ -101,7 +102,6 @@ Encoder::Line Encoder::line_of(std::int64_t e) const {
     Line line;
     const Step& quantiser = encoding_.steps.back();
     const bool all_affine =
-        quantiser.overflow != Overflow::wrap &&
         std::all_of(encoding_.steps.begin(), encoding_.steps.end() - 1,
                     [](const Step& step) { return operators::is(step, "affine"); });
     if (!all_affine) {
@@ -130,38 +130,49 @@ Encoder::Line Encoder::line_of(std::int64_t e) const {
     line.exact = exact_log2(a).has_value() && b == 0;
     line.low = to_double(p[2].at(e));
     line.high = to_double(p[3].at(e));
+    if (line.low == line.high) {  // of no bits: whatever x is
+        line.a = 0;
+        line.b = line.low + 0.25;
+        line.exact = true;
+    }
     line.zero_point = boost::multiprecision::denominator(z) == 1 ? to_double(z) : 0.0;
     return line;
 }
 
 template <class Real>
-void Encoder::Rows<Real>::add(const Line& line, double unsure) {
+void Encoder::Rows<Real>::add(const Line& line, double unsure, double reach) {
     a.push_back(static_cast<Real>(line.a));
     b.push_back(static_cast<Real>(line.b));
-    low.push_back(static_cast<Real>(line.low));
-    high.push_back(static_cast<Real>(line.high));
+    low.push_back(static_cast<Real>(reach == 0 ? line.low : -reach));
+    high.push_back(static_cast<Real>(reach == 0 ? line.high : reach));
+    base.push_back(static_cast<std::int32_t>(line.low));
+    mask.push_back(static_cast<std::int32_t>(line.high - line.low));
     margin.push_back(static_cast<Real>(unsure));
     zero_point.push_back(static_cast<std::int32_t>(line.zero_point));
 }
 
 template <class Real>
 EncodeLines<Real> Encoder::Rows<Real>::at(std::size_t e) const {
-    return {a.data() + e,    b.data() + e,      low.data() + e,
-            high.data() + e, margin.data() + e, zero_point.data() + e};
+    return {a.data() + e,      b.data() + e,    low.data() + e,  high.data() + e,
+            margin.data() + e, base.data() + e, mask.data() + e, zero_point.data() + e};
 }
 
 void Encoder::prepare_rows() {
+    const auto bound_of = [](const Line& line) {
+        return std::max(std::abs(line.low), std::abs(line.high));
+    };
     const Rounding rounding = encoding_.steps.back().rounding;
     bool exact = true;
     bool is_fit = true;
     bool is_narrow = true;
     for (const Line& line : lines_) {
-        const double bound = std::max(std::abs(line.low), std::abs(line.high));
+        const double bound = bound_of(line);
         exact = exact && line.exact;
-        is_fit = is_fit && line.is_line && bound <= 0x1p30 && std::abs(line.zero_point) <= 0x1p29 &&
-                 std::abs(line.b) < 1e15;
+        is_fit = is_fit && line.is_line && bound <= (wraps_ ? 0x1p25 : 0x1p30) &&
+                 std::abs(line.zero_point) <= 0x1p29 && std::abs(line.b) < 1e15 &&
+                 (!wraps_ || exact_log2(Rational(line.high - line.low + 1)));
         // No product of a float overflows or underflows to its harm.
-        is_narrow = is_narrow && bound <= 0x1p22 && std::abs(line.b) <= 0x1p22 &&
+        is_narrow = is_narrow && bound <= (wraps_ ? 0x1p17 : 0x1p22) && std::abs(line.b) <= 0x1p22 &&
                     (line.a == 0 || (std::abs(line.a) >= 0x1p-100 && std::abs(line.a) <= 0x1p100));
     }
     if (!is_fit) {
@@ -183,15 +194,16 @@ void Encoder::prepare_rows() {
         lines.resize(static_cast<std::size_t>(tile), lines[0]);  // for every tile the same
     }
     for (const Line& line : lines) {
-        const double size =
-            3 + std::max(std::abs(line.low), std::abs(line.high)) + std::abs(line.b);
-        wide_.add(line, 1e-12 * size);
+        // What wraps may go further, but what is beyond 16 times the bounds is left to doubles.
+        const double reach = wraps_ ? 16 * std::max(1.0, bound_of(line)) : 0;
+        const double size = 3 + std::max(bound_of(line), reach) + std::abs(line.b);
+        wide_.add(line, 1e-12 * size, reach);
         // The factor, the product, the constant and the sum each round by 2^-24 at most, the first
         // two of up to size + |b|. Where too much would be unsure, doubles are faster.
         const double unsure = 0x1p-22 * size;
         is_narrow = is_narrow && (rounding_ != RowRounding::nearest || unsure <= 0x1p-11);
         if (is_narrow) {
-            narrow_.add(line, unsure);
+            narrow_.add(line, unsure, reach);
         }
     }
     if (!is_narrow) {
@@ -280,13 +292,16 @@ std::int64_t Encoder::integer(double value, std::int64_t element, std::int64_t s
     // Two roundings of relative size 2^-53 each cannot carry the line across a boundary that is
     // further away than this margin; nearer ones are decided exactly.
     const double margin = 1e-12 * (1 + std::abs(level) + std::abs(line.b));
+    if (wraps_ && !(std::abs(level) < 4e15)) {
+        return slow(value, element);
+    }
     if (line.exact && std::abs(level) < 4e15) {
         level = round_exact(level, rounding);
     } else if (!std::isfinite(level)) {
         return slow(value, element);
-    } else if (level < line.low - 1 - margin) {
+    } else if (!wraps_ && level < line.low - 1 - margin) {
         level = line.low;
-    } else if (level > line.high + 1 + margin) {
+    } else if (!wraps_ && level > line.high + 1 + margin) {
         level = line.high;
     } else {
         const bool nearest = is_round_to_nearest(rounding);
@@ -296,6 +311,11 @@ std::int64_t Encoder::integer(double value, std::int64_t element, std::int64_t s
             return slow(value, element);
         }
         level = nearest ? std::floor(level + 0.5) : round_exact(level, rounding);
+    }
+    if (wraps_) {
+        const double span = line.high - line.low + 1;
+        const double rest = std::fmod(level - line.low, span);  // exact: of integers below 2^53
+        level = line.low + (rest < 0 ? rest + span : rest);
     }
     level = std::max(line.low, std::min(line.high, level));
     return static_cast<std::int64_t>(level - line.zero_point);
@@ -313,7 +333,7 @@ std::uint64_t Encoder::encode_tile(const Element* x, std::int64_t pitch, std::in
             unsure = thresholds_
                          ? count_rows(from, pitch, count, width, thresholds_->data(),
                                       static_cast<int>(thresholds_->size()), base_, out)
-                         : encode_rows(from, pitch, count, width, narrow_.at(line), rounding_, out);
+                         : encode_rows(from, pitch, count, width, narrow_.at(line), rounding_, wraps_, out);
         }
     }
     if (wide_.a.empty()) {
@@ -327,7 +347,7 @@ std::uint64_t Encoder::encode_tile(const Element* x, std::int64_t pitch, std::in
                 static_cast<double>(x[s * pitch + origin(element + i)]);
         }
         if (encode_rows(scratch.row.data(), tile, 1, width, wide_.at(line), rounding_,
-                        out + s * tile) == 0) {
+                        wraps_, out + s * tile) == 0) {
             unsure &= ~(std::uint64_t{1} << s);
         }
     }
@@ -379,47 +399,5 @@ template void Encoder::encode(const Samples&, std::int64_t, std::int64_t, std::i
                               std::int64_t, Scratch&) const;
 template void Encoder::encode(const Samples&, std::int64_t, std::int64_t, std::int64_t*,
                               std::int64_t, Scratch&) const;
-
-Decoder::Decoder(const operators::CoreModel& model, std::size_t output)
-    : decoding_(model.decodings[output]) {
-    const network::TensorType& type = model.network.type(model.network.outputs()[output].value);
-    shape_ = type.shape;
-    const std::int64_t count = element_count(shape_);
-    is_line_ = decoding_.steps.empty() ||
-               (decoding_.steps.size() == 1 && operators::is(decoding_.steps[0], "affine"));
-    for (std::int64_t e = 0; e < count; ++e) {
-        const int frac = type.fixed->at(e).type.frac;
-        frac_.push_back(frac);
-        if (is_line_) {
-            const bool plain = decoding_.steps.empty();
-            const Rational unit = power_of_two(-frac);
-            scale_.push_back(
-                (plain ? unit : Rational(decoding_.steps[0].parameters[0].at(e) * unit))
-                    .convert_to<long double>());
-            offset_.push_back(
-                plain ? 0.0L : decoding_.steps[0].parameters[1].at(e).convert_to<long double>());
-        }
-    }
-}
-
-void Decoder::decode(const std::int64_t* integers, std::int64_t stride, float* values) const {
-    if (is_line_) {
-        for (std::size_t e = 0; e < frac_.size(); ++e) {
-            const auto n =
-                static_cast<long double>(integers[static_cast<std::int64_t>(e) * stride]);
-            values[e] = static_cast<float>(n * scale_[e] + offset_[e]);
-        }
-        return;
-    }
-    Tensor y{shape_, std::vector<double>(frac_.size())};
-    for (std::size_t e = 0; e < frac_.size(); ++e) {
-        y.values[e] = std::ldexp(
-            static_cast<double>(integers[static_cast<std::int64_t>(e) * stride]), -frac_[e]);
-    }
-    operators::apply_in_place(decoding_.steps, y);
-    for (std::size_t e = 0; e < frac_.size(); ++e) {
-        values[e] = static_cast<float>(y.values[e]);
-    }
-}
 
 }  // namespace gatewright::emulate

@@ -7,8 +7,8 @@
 #include "emulate/encode_kernels.h"
 #include "emulate/samples.h"
 
-/// From a user's arrays to the integers of a core model's inputs, and from the integers of its
-/// outputs to numbers. Emulation and simulation share this.
+/// From a user's arrays to the integers of a core model's inputs. Emulation and simulation share
+/// this.
 namespace gatewright::emulate {
 
 /// Encodes one port of the network for a range of samples.
@@ -39,7 +39,8 @@ class Encoder {
     std::size_t source() const { return source_; }
 
   private:
-    /// The chain of an element as round(a x + b) within [low, high], less the zero point.
+    /// The chain of an element as round(a x + b), clamped or wrapped into [low, high], less the
+    /// zero point.
     struct Line {
         bool is_line = false;  ///< else only the exact path knows it
         bool exact = false;    ///< a x + b has no rounding error in a double
@@ -53,9 +54,10 @@ class Encoder {
     template <class Real>
     struct Rows {
         std::vector<Real> a, b, low, high, margin;
-        std::vector<std::int32_t> zero_point;
+        std::vector<std::int32_t> base, mask, zero_point;
 
-        void add(const Line& line, double unsure);
+        /// `reach`: how far a wrapping element's levels may go.
+        void add(const Line& line, double unsure, double reach);
         EncodeLines<Real> at(std::size_t element) const;
     };
 
@@ -85,6 +87,7 @@ class Encoder {
     std::size_t source_ = 0;
     std::int64_t elements_ = 0;
     bool uniform_ = false;  ///< all elements have the same line, which is kept once
+    bool wraps_ = false;
     std::vector<Line> lines_;
     RowRounding rounding_ = RowRounding::nearest;
     Rows<float> narrow_;
@@ -92,24 +95,6 @@ class Encoder {
     /// Level `base_` + n is reached from the n-th (counted from one) on; if uniform, and few.
     std::optional<std::vector<float>> thresholds_;
     std::int32_t base_ = 0;
-};
-
-/// Decodes one output of the network.
-class Decoder {
-  public:
-    Decoder(const operators::CoreModel& model, std::size_t output);
-
-    const Shape& shape() const { return shape_; }
-    /// One sample: integers[e * stride] to values[e].
-    void decode(const std::int64_t* integers, std::int64_t stride, float* values) const;
-
-  private:
-    const operators::Decoding& decoding_;
-    Shape shape_;
-    std::vector<int> frac_;
-    bool is_line_ = false;  ///< at most one affine step
-    std::vector<long double> scale_;
-    std::vector<long double> offset_;
 };
 
 }  // namespace gatewright::emulate

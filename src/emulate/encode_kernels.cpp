@@ -18,7 +18,7 @@ namespace {
 template <class Real>
 constexpr Real round_magic = std::is_same_v<Real, float> ? Real(12582912) : Real(6755399441055744);
 
-template <RowRounding rounding, class Real>
+template <RowRounding rounding, bool wraps, class Real>
 GATEWRIGHT_INLINE std::uint64_t rows_of(const Real* x, std::int64_t pitch, std::int64_t rows,
                                         std::int64_t width, const EncodeLines<Real>& lines,
                                         std::int32_t* out) {
@@ -27,6 +27,8 @@ GATEWRIGHT_INLINE std::uint64_t rows_of(const Real* x, std::int64_t pitch, std::
     const Real* __restrict low = lines.low;
     const Real* __restrict high = lines.high;
     const Real* __restrict margin = lines.margin;
+    [[maybe_unused]] const std::int32_t* __restrict base = lines.base;
+    [[maybe_unused]] const std::int32_t* __restrict mask = lines.mask;
     const std::int32_t* __restrict zero_point = lines.zero_point;
     std::uint64_t unsure = 0;
     for (std::int64_t s = 0; s < rows; ++s) {
@@ -38,6 +40,9 @@ GATEWRIGHT_INLINE std::uint64_t rows_of(const Real* x, std::int64_t pitch, std::
             Real t = a[i] * from[i] + b[i];
             if constexpr (rounding == RowRounding::floor) {
                 bad |= (t == 0) & (from[i] < 0) ? 1 : 0;  // the product may have lost all its bits
+            }
+            if constexpr (wraps) {
+                bad |= (t >= low[i]) & (t <= high[i]) ? 0 : 1;
             }
             t = t > low[i] ? t : low[i];  // bounds are integers: rounding keeps them
             t = t < high[i] ? t : high[i];
@@ -55,6 +60,9 @@ GATEWRIGHT_INLINE std::uint64_t rows_of(const Real* x, std::int64_t pitch, std::
                     r += t - static_cast<Real>(r) >= Real(0.5) ? 1 : 0;
                 }
             }
+            if constexpr (wraps) {
+                r = base[i] + ((r - base[i]) & mask[i]);
+            }
             to[i] = r - zero_point[i];
         }
         unsure |= static_cast<std::uint64_t>(bad) << s;
@@ -62,23 +70,23 @@ GATEWRIGHT_INLINE std::uint64_t rows_of(const Real* x, std::int64_t pitch, std::
     return unsure;
 }
 
-template <class Real>
+template <bool wraps, class Real>
 GATEWRIGHT_INLINE std::uint64_t rows_by(const Real* x, std::int64_t pitch, std::int64_t rows,
                                         std::int64_t width, const EncodeLines<Real>& lines,
                                         RowRounding rounding, std::int32_t* out) {
     switch (rounding) {
         case RowRounding::nearest:
-            return rows_of<RowRounding::nearest>(x, pitch, rows, width, lines, out);
+            return rows_of<RowRounding::nearest, wraps>(x, pitch, rows, width, lines, out);
         case RowRounding::half_even:
-            return rows_of<RowRounding::half_even>(x, pitch, rows, width, lines, out);
+            return rows_of<RowRounding::half_even, wraps>(x, pitch, rows, width, lines, out);
         case RowRounding::half_up:
-            return rows_of<RowRounding::half_up>(x, pitch, rows, width, lines, out);
+            return rows_of<RowRounding::half_up, wraps>(x, pitch, rows, width, lines, out);
         case RowRounding::floor:
-            return rows_of<RowRounding::floor>(x, pitch, rows, width, lines, out);
+            return rows_of<RowRounding::floor, wraps>(x, pitch, rows, width, lines, out);
         case RowRounding::toward_zero:
             break;
     }
-    return rows_of<RowRounding::toward_zero>(x, pitch, rows, width, lines, out);
+    return rows_of<RowRounding::toward_zero, wraps>(x, pitch, rows, width, lines, out);
 }
 
 template <int count>
@@ -105,14 +113,18 @@ GATEWRIGHT_INLINE std::uint64_t counts_of(const float* x, std::int64_t pitch, st
 
 GATEWRIGHT_CLONES
 std::uint64_t rows_f32(const float* x, std::int64_t pitch, std::int64_t rows, std::int64_t width,
-                       const EncodeLines<float>& lines, RowRounding rounding, std::int32_t* out) {
-    return rows_by(x, pitch, rows, width, lines, rounding, out);
+                       const EncodeLines<float>& lines, RowRounding rounding, bool wraps,
+                       std::int32_t* out) {
+    return wraps ? rows_by<true>(x, pitch, rows, width, lines, rounding, out)
+                 : rows_by<false>(x, pitch, rows, width, lines, rounding, out);
 }
 
 GATEWRIGHT_CLONES
 std::uint64_t rows_f64(const double* x, std::int64_t pitch, std::int64_t rows, std::int64_t width,
-                       const EncodeLines<double>& lines, RowRounding rounding, std::int32_t* out) {
-    return rows_by(x, pitch, rows, width, lines, rounding, out);
+                       const EncodeLines<double>& lines, RowRounding rounding, bool wraps,
+                       std::int32_t* out) {
+    return wraps ? rows_by<true>(x, pitch, rows, width, lines, rounding, out)
+                 : rows_by<false>(x, pitch, rows, width, lines, rounding, out);
 }
 
 GATEWRIGHT_CLONES
@@ -205,14 +217,14 @@ void transpose_tile(const Integer* from, std::int64_t rows, std::int64_t width, 
 
 std::uint64_t encode_rows(const float* x, std::int64_t pitch, std::int64_t rows, std::int64_t width,
                           const EncodeLines<float>& lines, RowRounding rounding,
-                          std::int32_t* out) {
-    return rows_f32(x, pitch, rows, width, lines, rounding, out);
+                          bool wraps, std::int32_t* out) {
+    return rows_f32(x, pitch, rows, width, lines, rounding, wraps, out);
 }
 
 std::uint64_t encode_rows(const double* x, std::int64_t pitch, std::int64_t rows,
                           std::int64_t width, const EncodeLines<double>& lines,
-                          RowRounding rounding, std::int32_t* out) {
-    return rows_f64(x, pitch, rows, width, lines, rounding, out);
+                          RowRounding rounding, bool wraps, std::int32_t* out) {
+    return rows_f64(x, pitch, rows, width, lines, rounding, wraps, out);
 }
 
 std::uint64_t count_rows(const float* x, std::int64_t pitch, std::int64_t rows, std::int64_t width,

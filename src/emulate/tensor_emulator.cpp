@@ -435,7 +435,7 @@ TensorEmulator::Result TensorEmulator::run_samples(
         }
         const auto outputs = sample_->run(inputs);
         for (std::size_t o = 0; o < decoders.size(); ++o) {
-            decoders[o].decode(outputs[o].data(), 1,
+            decoders[o].decode(outputs[o].data(), 1, 1,
                                result.values[o].data() + s * element_count(decoders[o].shape()));
         }
         if (progress) {
@@ -483,10 +483,8 @@ TensorEmulator::Result TensorEmulator::run(
         for (std::size_t o = 0; o < program.decoders.size(); ++o) {
             const Buffer& buffer = program.buffers.at(program.model.network.outputs()[o].value);
             program.fetch(buffer, *working, integers);
-            for (std::int64_t s = 0; s < count; ++s) {
-                program.decoders[o].decode(integers.data() + s, block,
-                                           result.values[o].data() + (first + s) * buffer.elements);
-            }
+            program.decoders[o].decode(integers.data(), block, count,
+                                       result.values[o].data() + first * buffer.elements);
         }
         const std::lock_guard lock(mutex);
         idle.push_back(std::move(working));

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "bits/evaluator.h"
+#include "emulate/decode.h"
 #include "emulate/encode.h"
 #include "emulate/sample_emulator.h"
 #include "operators/core_model.h"

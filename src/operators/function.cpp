@@ -28,32 +28,6 @@ BigInt confine(BigInt level, const BigInt& low, const BigInt& high, Overflow ove
     return std::max(low, std::min(high, level));
 }
 
-void softmax_in_place(Tensor& tensor, std::int64_t axis, bool logarithm) {
-    const std::int64_t length = tensor.shape[static_cast<std::size_t>(axis)];
-    const std::int64_t inner = strides_of(tensor.shape)[static_cast<std::size_t>(axis)];
-    const std::int64_t count = element_count(tensor.shape);
-    for (std::int64_t start = 0; start < count; ++start) {
-        if ((start / inner) % length != 0) {
-            continue;
-        }
-        const auto at = [&](std::int64_t i) -> double& {
-            return tensor.values[static_cast<std::size_t>(start + i * inner)];
-        };
-        double largest = at(0);
-        for (std::int64_t i = 1; i < length; ++i) {
-            largest = std::max(largest, at(i));
-        }
-        double sum = 0;
-        for (std::int64_t i = 0; i < length; ++i) {
-            sum += std::exp(at(i) - largest);
-        }
-        for (std::int64_t i = 0; i < length; ++i) {
-            const double shifted = at(i) - largest;
-            at(i) = logarithm ? shifted - std::log(sum) : std::exp(shifted) / sum;
-        }
-    }
-}
-
 long double to_long_double(const Rational& value) {
     return value.convert_to<long double>();
 }
@@ -237,51 +211,6 @@ Real apply(std::span<const Step> steps, Real x, std::int64_t element) {
         x.exact.reset();
     }
     return x;
-}
-
-void apply_in_place(std::span<const Step> steps, Tensor& tensor) {
-    for (const Step& step : steps) {
-        const bool logarithm = is(step, "log_softmax");
-        if (logarithm || is(step, "softmax")) {
-            softmax_in_place(
-                tensor, static_cast<std::int64_t>(as_integer(step.parameters[0].values().front())),
-                logarithm);
-            continue;
-        }
-        if (!step.branches.empty()) {
-            Tensor other = tensor;
-            apply_in_place(step.branches[0], tensor);
-            apply_in_place(step.branches[1], other);
-            for (std::size_t e = 0; e < tensor.values.size(); ++e) {
-                tensor.values[e] =
-                    static_cast<double>(step.function->join(tensor.values[e], other.values[e]));
-            }
-            continue;
-        }
-        std::vector<PerElement<long double>> parameters;
-        for (const auto& parameter : step.parameters) {
-            std::vector<long double> values;
-            for (const Rational& value : parameter.values()) {
-                values.push_back(to_long_double(value));
-            }
-            parameters.push_back(
-                PerElement<long double>::along(std::move(values), parameter.inner()));
-        }
-        std::vector<long double> p(parameters.size());
-        for (std::size_t e = 0; e < tensor.values.size(); ++e) {
-            const auto element = static_cast<std::int64_t>(e);
-            if (step.function->value == nullptr) {
-                const Real y =
-                    apply(std::span(&step, 1), {to_rational(tensor.values[e]), 0}, element);
-                tensor.values[e] = to_double(*y.exact);
-                continue;
-            }
-            for (std::size_t i = 0; i < p.size(); ++i) {
-                p[i] = parameters[i].at(element);
-            }
-            tensor.values[e] = static_cast<double>(step.function->value(tensor.values[e], p));
-        }
-    }
 }
 
 std::string print_field(const std::vector<Step>& steps) {

@@ -31,7 +31,7 @@ nlohmann::ordered_json convert(const ConvertOptions& options);
 
 /// The narrowest type that holds all numbers of the array exactly. Throws Failure (width_exceeded)
 /// if that needs more than 63 bits.
-FixedType lossless_type(const NpyArray& array, const std::string& input);
+FixedType lossless_type(const ArraySource& array, const std::string& input);
 
 struct PredictOptions {
     ModelSource source;  ///< a model file or a design folder

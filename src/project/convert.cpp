@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "emulate/decode.h"
+#include "emulate/extent.h"
 #include "passes/delay_model.h"
 #include "project/commands.h"
 #include "project/hls_check.h"
@@ -12,38 +14,23 @@ namespace gatewright::project {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
-FixedType lossless_type(const NpyArray& array, const std::string& input) {
-    const auto values = to_doubles(array);
-    int frac = -1000;
-    if (values) {
-        for (const double v : *values) {
-            if (!std::isfinite(v)) {
-                throw Failure(Code::array_mismatch, {"", input, "input", ""},
-                              fmt::format("it holds {}", v), "Inputs must be finite numbers.");
-            }
-            if (v != 0) {
-                int exponent = 0;
-                const auto mantissa =
-                    static_cast<std::int64_t>(std::ldexp(std::frexp(std::abs(v), &exponent), 53));
-                frac =
-                    std::max(frac, 53 - exponent - trailing_zeros(static_cast<UInt128>(mantissa)));
-            }
-        }
+FixedType lossless_type(const ArraySource& array, const std::string& input) {
+    const emulate::Extent extent = emulate::extent_of(array).value_or(emulate::Extent{});
+    if (extent.wrong) {
+        throw Failure(Code::array_mismatch, {"", input, "input", ""},
+                      fmt::format("it holds {}", *extent.wrong), "Inputs must be finite numbers.");
     }
-    frac = frac == -1000 ? 0 : frac;
-    Interval range;
-    for (const double v : values ? *values : std::vector<double>{}) {
+    const int frac = extent.frac.value_or(0);
+    const auto integer = [&](double v) {
         const double scaled = std::ldexp(v, frac);
         if (!(std::abs(scaled) < 4.6e18)) {
             throw Failure(Code::width_exceeded, {"", input, "input", ""},
                           "its numbers span more than 63 bits",
                           "Give the input's type in the configuration.");
         }
-        const auto integer = static_cast<Int128>(scaled);
-        range.low = std::min(range.low, integer);
-        range.high = std::max(range.high, integer);
-    }
-    return type_for(range, frac);
+        return static_cast<Int128>(scaled);
+    };
+    return type_for({integer(extent.low), integer(extent.high)}, frac);
 }
 
 namespace {
@@ -53,7 +40,7 @@ auto types_from(const network::ImportedModel& model, const emulate::Samples& sam
     return [&](const std::string& name) -> std::optional<FixedType> {
         for (std::size_t i = 0; i < model.inputs.size(); ++i) {
             if (model.inputs[i].name == name) {
-                return lossless_type(samples.inputs[i].whole(), name);
+                return lossless_type(samples.inputs[i], name);
             }
         }
         return std::nullopt;
@@ -90,10 +77,7 @@ NamedArrays decode_ports(const operators::CoreModel& model, const PortIntegers& 
         const emulate::Decoder decoder(model, o);
         const auto count = static_cast<std::size_t>(element_count(decoder.shape()));
         std::vector<float> values(count * static_cast<std::size_t>(samples.count));
-        for (std::int64_t s = 0; s < samples.count; ++s) {
-            decoder.decode(integers[o].data() + s, samples.count,
-                           values.data() + static_cast<std::size_t>(s) * count);
-        }
+        decoder.decode(integers[o].data(), samples.count, samples.count, values.data());
         out.emplace_back(model.network.outputs()[o].name, shaped(decoder.shape(), values, samples));
     }
     return out;
