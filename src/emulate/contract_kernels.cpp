@@ -12,48 +12,40 @@ namespace gatewright::emulate {
 
 // A vector of 64 bytes; the compiler splits it where registers are narrower. Unsigned, so that sums
 // wrap by definition.
-#define GATEWRIGHT_CONTRACT(name, Lane, Unsigned)                                               \
-    GATEWRIGHT_CLONES static void name(const Lane* x, const Lane* weights, std::int64_t length, \
-                                       Lane* out) {                                             \
-        typedef Unsigned Vector __attribute__((vector_size(64)));                               \
-        constexpr int lanes = 64 / static_cast<int>(sizeof(Lane));                              \
-        for (int part = 0; part < 64; part += lanes) {                                          \
-            Vector sum0{};                                                                      \
-            Vector sum1{};                                                                      \
-            Vector sum2{};                                                                      \
-            Vector sum3{};                                                                      \
-            for (std::int64_t k = 0; k < length; ++k) {                                         \
-                Vector v;                                                                       \
-                std::memcpy(&v, x + k * 64 + part, sizeof v);                                   \
-                const Lane* w = weights + k * 4;                                                \
-                sum0 += v * static_cast<Unsigned>(w[0]);                                        \
-                sum1 += v * static_cast<Unsigned>(w[1]);                                        \
-                sum2 += v * static_cast<Unsigned>(w[2]);                                        \
-                sum3 += v * static_cast<Unsigned>(w[3]);                                        \
-            }                                                                                   \
-            std::memcpy(out + part, &sum0, sizeof sum0);                                        \
-            std::memcpy(out + 64 + part, &sum1, sizeof sum1);                                   \
-            std::memcpy(out + 128 + part, &sum2, sizeof sum2);                                  \
-            std::memcpy(out + 192 + part, &sum3, sizeof sum3);                                  \
-        }                                                                                       \
+#define GATEWRIGHT_CONTRACT(name, Lane, Unsigned)                                             \
+    GATEWRIGHT_CLONES static void name(const std::byte* x, const std::uint32_t* lines,        \
+                                       const Lane* weights, std::int64_t length, Lane* out) { \
+        typedef Unsigned Vector __attribute__((vector_size(64)));                             \
+        constexpr int lanes = 64 / static_cast<int>(sizeof(Lane));                            \
+        for (int part = 0; part < 64; part += lanes) {                                        \
+            const std::byte* from = x + static_cast<std::size_t>(part) * sizeof(Lane);        \
+            Vector sum0{};                                                                    \
+            Vector sum1{};                                                                    \
+            Vector sum2{};                                                                    \
+            Vector sum3{};                                                                    \
+            for (std::int64_t k = 0; k < length; ++k) {                                       \
+                Vector v;                                                                     \
+                std::memcpy(&v, from + std::size_t{lines[k]} * 64, sizeof v);                 \
+                const Lane* w = weights + k * 4;                                              \
+                sum0 += v * static_cast<Unsigned>(w[0]);                                      \
+                sum1 += v * static_cast<Unsigned>(w[1]);                                      \
+                sum2 += v * static_cast<Unsigned>(w[2]);                                      \
+                sum3 += v * static_cast<Unsigned>(w[3]);                                      \
+            }                                                                                 \
+            std::memcpy(out + part, &sum0, sizeof sum0);                                      \
+            std::memcpy(out + 64 + part, &sum1, sizeof sum1);                                 \
+            std::memcpy(out + 128 + part, &sum2, sizeof sum2);                                \
+            std::memcpy(out + 192 + part, &sum3, sizeof sum3);                                \
+        }                                                                                     \
+    }                                                                                         \
+    void contract4(const std::byte* x, const std::uint32_t* lines, const Lane* weights,       \
+                   std::int64_t length, Lane* out) {                                          \
+        name(x, lines, weights, length, out);                                                 \
     }
 
 GATEWRIGHT_CONTRACT(contract4_i16, std::int16_t, std::uint16_t)
 GATEWRIGHT_CONTRACT(contract4_i32, std::int32_t, std::uint32_t)
 GATEWRIGHT_CONTRACT(contract4_i64, std::int64_t, std::uint64_t)
-
-void contract4(const std::int16_t* x, const std::int16_t* weights, std::int64_t length,
-               std::int16_t* out) {
-    contract4_i16(x, weights, length, out);
-}
-void contract4(const std::int32_t* x, const std::int32_t* weights, std::int64_t length,
-               std::int32_t* out) {
-    contract4_i32(x, weights, length, out);
-}
-void contract4(const std::int64_t* x, const std::int64_t* weights, std::int64_t length,
-               std::int64_t* out) {
-    contract4_i64(x, weights, length, out);
-}
 
 // Products of pairs are one instruction, for which there is no portable word: here each instruction
 // set has its own.
@@ -122,33 +114,35 @@ static void pairs_plain(const std::int16_t* x, const std::int16_t* weights, std:
 #endif
 }
 
-#define GATEWRIGHT_PAIR_ROWS(name, Lane)                                                 \
-    GATEWRIGHT_CLONES static void name(const Lane* __restrict rows, std::int64_t length, \
-                                       std::int16_t* __restrict pairs) {                 \
-        for (std::int64_t k = 0; k + 1 < length; k += 2) {                               \
-            for (int s = 0; s < 64; ++s) {                                               \
-                pairs[k * 64 + s * 2] = rows[k * 64 + s];                                \
-                pairs[k * 64 + s * 2 + 1] = rows[k * 64 + 64 + s];                       \
-            }                                                                            \
-        }                                                                                \
-        for (int s = 0; length % 2 != 0 && s < 64; ++s) {                                \
-            pairs[(length - 1) * 64 + s * 2] = rows[(length - 1) * 64 + s];              \
-            pairs[(length - 1) * 64 + s * 2 + 1] = 0;                                    \
-        }                                                                                \
+#define GATEWRIGHT_PAIR_ROWS(name, Lane)                                                \
+    GATEWRIGHT_CLONES                                                                   \
+    void name(const std::byte* x, const std::uint32_t* lines, std::int64_t length,      \
+              std::int16_t* __restrict pairs) {                                         \
+        for (std::int64_t k = 0; k + 1 < length; k += 2) {                              \
+            const auto* __restrict a =                                                  \
+                reinterpret_cast<const Lane*>(x + std::size_t{lines[k]} * 64);          \
+            const auto* __restrict b =                                                  \
+                reinterpret_cast<const Lane*>(x + std::size_t{lines[k + 1]} * 64);      \
+            for (int s = 0; s < 64; ++s) {                                              \
+                pairs[k * 64 + s * 2] = a[s];                                           \
+                pairs[k * 64 + s * 2 + 1] = b[s];                                       \
+            }                                                                           \
+        }                                                                               \
+        if (length % 2 != 0) {                                                          \
+            const auto* __restrict a =                                                  \
+                reinterpret_cast<const Lane*>(x + std::size_t{lines[length - 1]} * 64); \
+            for (int s = 0; s < 64; ++s) {                                              \
+                pairs[(length - 1) * 64 + s * 2] = a[s];                                \
+                pairs[(length - 1) * 64 + s * 2 + 1] = 0;                               \
+            }                                                                           \
+        }                                                                               \
     }
-GATEWRIGHT_PAIR_ROWS(pair_rows_i8, std::int8_t)
-GATEWRIGHT_PAIR_ROWS(pair_rows_i16, std::int16_t)
-
-void pair_rows(const std::int8_t* rows, std::int64_t length, std::int16_t* pairs) {
-    pair_rows_i8(rows, length, pairs);
-}
-void pair_rows(const std::int16_t* rows, std::int64_t length, std::int16_t* pairs) {
-    pair_rows_i16(rows, length, pairs);
-}
+GATEWRIGHT_PAIR_ROWS(pair_bytes, std::int8_t)
+GATEWRIGHT_PAIR_ROWS(pair_shorts, std::int16_t)
 
 GATEWRIGHT_CLONES
-static void add_runs_i8(const std::int8_t* x, const std::int32_t* runs, const std::int32_t* end,
-                        std::int16_t* sums) {
+void add_runs(const std::byte* x, const std::uint32_t* lines, const std::int32_t* runs,
+              const std::int32_t* end, std::int16_t* sums) {
     typedef std::uint8_t Bytes __attribute__((vector_size(64)));
     while (runs < end) {
         std::int16_t* __restrict to = sums + std::int64_t{runs[0]} * 64;
@@ -159,13 +153,13 @@ static void add_runs_i8(const std::int8_t* x, const std::int32_t* runs, const st
         Bytes taken{};
         for (std::int32_t i = 0; i < plus; ++i) {
             Bytes v;
-            std::memcpy(&v, x + std::int64_t{runs[i]} * 64, sizeof v);
+            std::memcpy(&v, x + std::size_t{lines[runs[i]]} * 64, sizeof v);
             sum += v;
         }
         runs += plus;
         for (std::int32_t i = 0; i < minus; ++i) {
             Bytes v;
-            std::memcpy(&v, x + std::int64_t{runs[i]} * 64, sizeof v);
+            std::memcpy(&v, x + std::size_t{lines[runs[i]]} * 64, sizeof v);
             taken += v;
         }
         runs += minus;
@@ -176,11 +170,6 @@ static void add_runs_i8(const std::int8_t* x, const std::int32_t* runs, const st
             to[s] = static_cast<std::int16_t>(to[s] + bytes[s]);
         }
     }
-}
-
-void add_runs(const std::int8_t* x, const std::int32_t* runs, const std::int32_t* end,
-              std::int16_t* sums) {
-    add_runs_i8(x, runs, end, sums);
 }
 
 }  // namespace gatewright::emulate

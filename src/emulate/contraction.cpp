@@ -17,6 +17,8 @@ constexpr std::int64_t block = static_cast<std::int64_t>(bits::Evaluator::block)
 /// Rows of a tile stay in the nearest cache while all outputs go over them.
 constexpr std::int64_t tile_bytes = 1 << 14;
 
+constexpr std::size_t line_bytes = 64;
+
 /// Calls f with a null pointer of the lane's type.
 template <class F>
 void with_lane(Lane lane, F f) {
@@ -57,6 +59,8 @@ Contraction::Contraction(const operators::ContractForm& form, Lane in, Lane out)
     : in_(in), out_(out), n_in_(form.matrix.n_in), n_out_(form.matrix.n_out) {
     const linear::Matrix& matrix = form.matrix;
     lane_ = in == Lane::i128 ? Lane::i128 : std::max(Lane::i16, out);
+    lane_size_ = static_cast<std::size_t>(block) * bits::lane_bytes(lane_);
+    out_size_ = static_cast<std::size_t>(block) * bits::lane_bytes(out_);
     Int128 largest = 1;  // magnitude of an input
     for (const network::Format& format : form.inputs) {
         largest = std::max({largest, -format.range.low, format.range.high});
@@ -78,6 +82,10 @@ Contraction::Contraction(const operators::ContractForm& form, Lane in, Lane out)
         pack_pairs(matrix);
     } else {
         pack_plain(matrix);
+    }
+    for (std::int64_t k = 0; kind_ == Kind::plain && in_ != lane_ && k < n_in_; ++k) {
+        widened_.push_back(
+            static_cast<std::uint32_t>(static_cast<std::size_t>(k) * lane_size_ / line_bytes));
     }
 }
 
@@ -151,70 +159,84 @@ std::size_t Contraction::scratch() const {
     return static_cast<std::size_t>((n_in_ + 1 + sums) * block) * bits::lane_bytes(lane_);
 }
 
-void Contraction::run(const std::byte* inputs, std::byte* outputs, std::byte* scratch) const {
+template <class F>
+void Contraction::by_four(std::byte* outputs, std::byte* scratch, F sums) const {
+    for (std::int64_t o = 0; o < n_out_; o += 4) {
+        const std::int64_t count = std::min<std::int64_t>(4, n_out_ - o);
+        std::byte* to = outputs + static_cast<std::size_t>(o) * out_size_;
+        const bool direct = out_ == lane_ && count == 4;
+        sums(o, direct ? to : scratch);
+        if (!direct) {
+            convert(scratch, lane_, to, out_, count * block);
+        }
+    }
+}
+
+void Contraction::widen(const std::byte* memory, const std::uint32_t* lines, std::byte* to) const {
+    for (std::int64_t k = 0; k < n_in_; ++k, to += lane_size_) {
+        convert(memory + lines[k] * line_bytes, in_, to, lane_, block);
+    }
+}
+
+void Contraction::run(const std::byte* memory, const std::uint32_t* lines, std::byte* outputs,
+                      std::byte* scratch) const {
     if (kind_ == Kind::sums) {
         const bool direct = out_ == Lane::i16;
         auto* sums = reinterpret_cast<std::int16_t*>(direct ? outputs : scratch);
         std::memset(sums, 0, static_cast<std::size_t>(n_out_ * block) * sizeof *sums);
-        add_runs(reinterpret_cast<const std::int8_t*>(inputs), runs_.data(),
-                 runs_.data() + runs_.size(), sums);
+        add_runs(memory, lines, runs_.data(), runs_.data() + runs_.size(), sums);
         if (!direct) {
             convert(scratch, Lane::i16, outputs, out_, n_out_ * block);
         }
         return;
     }
     if (kind_ == Kind::pairs) {
-        auto* pairs = reinterpret_cast<std::int16_t*>(scratch);
-        if (in_ == Lane::i8) {
-            pair_rows(reinterpret_cast<const std::int8_t*>(inputs), n_in_, pairs);
-        } else {
-            pair_rows(reinterpret_cast<const std::int16_t*>(inputs), n_in_, pairs);
-        }
-        const std::int64_t length = (n_in_ + 1) / 2;
-        auto* sums = reinterpret_cast<std::int32_t*>(pairs + length * 2 * block);
-        for (std::int64_t o = 0; o < n_out_; o += 4) {
-            contract4_pairs(pairs, w16_.data() + o / 4 * length * 8, length, sums);
-            convert(reinterpret_cast<const std::byte*>(sums), lane_,
-                    outputs + static_cast<std::size_t>(o * block) * bits::lane_bytes(out_), out_,
-                    std::min<std::int64_t>(4, n_out_ - o) * block);
-        }
-        return;
+        return run_pairs(memory, lines, outputs, scratch);
     }
     switch (lane_) {
         case Lane::i16:
-            return run_plain(inputs, outputs, scratch, w16_);
+            return run_plain(memory, lines, outputs, scratch, w16_);
         case Lane::i32:
-            return run_plain(inputs, outputs, scratch, w32_);
+            return run_plain(memory, lines, outputs, scratch, w32_);
         case Lane::i64:
-            return run_plain(inputs, outputs, scratch, w64_);
+            return run_plain(memory, lines, outputs, scratch, w64_);
         default:
-            return run_wide(inputs, outputs, scratch);
+            return run_wide(memory, lines, outputs, scratch);
     }
+}
+
+void Contraction::run_pairs(const std::byte* memory, const std::uint32_t* lines, std::byte* outputs,
+                            std::byte* scratch) const {
+    auto* pairs = reinterpret_cast<std::int16_t*>(scratch);
+    (in_ == Lane::i8 ? pair_bytes : pair_shorts)(memory, lines, n_in_, pairs);
+    const std::int64_t length = (n_in_ + 1) / 2;
+    by_four(outputs, scratch + static_cast<std::size_t>(length) * lane_size_,
+            [&](std::int64_t o, std::byte* sums) {
+                contract4_pairs(pairs, w16_.data() + o / 4 * length * 8, length,
+                                reinterpret_cast<std::int32_t*>(sums));
+            });
 }
 
 template <class T>
-void Contraction::run_plain(const std::byte* inputs, std::byte* outputs, std::byte* scratch,
-                            const std::vector<T>& weights) const {
-    T* const widened = reinterpret_cast<T*>(scratch);
-    const T* x = reinterpret_cast<const T*>(inputs);
+void Contraction::run_plain(const std::byte* memory, const std::uint32_t* lines, std::byte* outputs,
+                            std::byte* scratch, const std::vector<T>& weights) const {
+    std::byte* const sums = scratch + static_cast<std::size_t>(n_in_) * lane_size_;
     if (in_ != lane_) {
-        convert(inputs, in_, scratch, lane_, n_in_ * block);
-        x = widened;
+        widen(memory, lines, scratch);
+        memory = scratch;
+        lines = widened_.data();
     }
-    T* const sums = widened + n_in_ * block;
-    for (std::int64_t o = 0; o < n_out_; o += 4) {
-        contract4(x, weights.data() + o * n_in_, n_in_, sums);
-        convert(reinterpret_cast<const std::byte*>(sums), lane_,
-                outputs + static_cast<std::size_t>(o * block) * bits::lane_bytes(out_), out_,
-                std::min<std::int64_t>(4, n_out_ - o) * block);
-    }
+    by_four(outputs, sums, [&](std::int64_t o, std::byte* to) {
+        contract4(memory, lines, weights.data() + o * n_in_, n_in_, reinterpret_cast<T*>(to));
+    });
 }
 
 /// Sums beyond 64 bits, plainly.
-void Contraction::run_wide(const std::byte* inputs, std::byte* outputs, std::byte* scratch) const {
+void Contraction::run_wide(const std::byte* memory, const std::uint32_t* lines, std::byte* outputs,
+                           std::byte* scratch) const {
     auto* x = reinterpret_cast<Int128*>(scratch);
     auto* sum = x + n_in_ * block;
-    convert(inputs, in_, scratch, Lane::i128, n_in_ * block);
+    widen(memory, lines, scratch);
     for (std::int64_t o = 0; o < n_out_; ++o) {
         std::fill(sum, sum + block, Int128{0});
         for (std::int64_t k = 0; k < n_in_; ++k) {
@@ -224,8 +246,7 @@ void Contraction::run_wide(const std::byte* inputs, std::byte* outputs, std::byt
             }
         }
         convert(reinterpret_cast<const std::byte*>(sum), Lane::i128,
-                outputs + static_cast<std::size_t>(o * block) * bits::lane_bytes(out_), out_,
-                block);
+                outputs + static_cast<std::size_t>(o) * out_size_, out_, block);
     }
 }
 

@@ -19,8 +19,7 @@ Decoder::Decoder(const operators::CoreModel& model, std::size_t output) {
         is_near = is_near && std::abs(frac) <= 900;
         if (is_affine) {
             const auto& p = steps[0].parameters;
-            scale_.push_back(
-                Rational(p[0].at(e) * power_of_two(-frac)).convert_to<long double>());
+            scale_.push_back(Rational(p[0].at(e) * power_of_two(-frac)).convert_to<long double>());
             offset_.push_back(p[1].at(e).convert_to<long double>());
         }
     }

@@ -172,7 +172,8 @@ void Encoder::prepare_rows() {
                  std::abs(line.zero_point) <= 0x1p29 && std::abs(line.b) < 1e15 &&
                  (!wraps_ || exact_log2(Rational(line.high - line.low + 1)));
         // No product of a float overflows or underflows to its harm.
-        is_narrow = is_narrow && bound <= (wraps_ ? 0x1p17 : 0x1p22) && std::abs(line.b) <= 0x1p22 &&
+        is_narrow = is_narrow && bound <= (wraps_ ? 0x1p17 : 0x1p22) &&
+                    std::abs(line.b) <= 0x1p22 &&
                     (line.a == 0 || (std::abs(line.a) >= 0x1p-100 && std::abs(line.a) <= 0x1p100));
     }
     if (!is_fit) {
@@ -330,10 +331,10 @@ std::uint64_t Encoder::encode_tile(const Element* x, std::int64_t pitch, std::in
     if constexpr (std::is_same_v<Element, float>) {
         if (encoding_.index.empty() && (thresholds_ || !narrow_.a.empty())) {
             const float* from = x + element;
-            unsure = thresholds_
-                         ? count_rows(from, pitch, count, width, thresholds_->data(),
-                                      static_cast<int>(thresholds_->size()), base_, out)
-                         : encode_rows(from, pitch, count, width, narrow_.at(line), rounding_, wraps_, out);
+            unsure = thresholds_ ? count_rows(from, pitch, count, width, thresholds_->data(),
+                                              static_cast<int>(thresholds_->size()), base_, out)
+                                 : encode_rows(from, pitch, count, width, narrow_.at(line),
+                                               rounding_, wraps_, out);
         }
     }
     if (wide_.a.empty()) {
@@ -346,8 +347,8 @@ std::uint64_t Encoder::encode_tile(const Element* x, std::int64_t pitch, std::in
             scratch.row[static_cast<std::size_t>(i)] =
                 static_cast<double>(x[s * pitch + origin(element + i)]);
         }
-        if (encode_rows(scratch.row.data(), tile, 1, width, wide_.at(line), rounding_,
-                        wraps_, out + s * tile) == 0) {
+        if (encode_rows(scratch.row.data(), tile, 1, width, wide_.at(line), rounding_, wraps_,
+                        out + s * tile) == 0) {
             unsure &= ~(std::uint64_t{1} << s);
         }
     }

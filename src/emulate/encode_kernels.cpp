@@ -216,8 +216,8 @@ void transpose_tile(const Integer* from, std::int64_t rows, std::int64_t width, 
 }  // namespace
 
 std::uint64_t encode_rows(const float* x, std::int64_t pitch, std::int64_t rows, std::int64_t width,
-                          const EncodeLines<float>& lines, RowRounding rounding,
-                          bool wraps, std::int32_t* out) {
+                          const EncodeLines<float>& lines, RowRounding rounding, bool wraps,
+                          std::int32_t* out) {
     return rows_f32(x, pitch, rows, width, lines, rounding, wraps, out);
 }
 

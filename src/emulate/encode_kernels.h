@@ -2,8 +2,9 @@
 
 #include <cstdint>
 
-/// Encoding of tiles of inputs, at most 64 samples of at most 64 elements: round(a x + b) clamped or
-/// wrapped into an interval, less a zero point; and the way from a tile of samples to one of elements.
+/// Encoding of tiles of inputs, at most 64 samples of at most 64 elements: round(a x + b) clamped
+/// or wrapped into an interval, less a zero point; and the way from a tile of samples to one of
+/// elements.
 namespace gatewright::emulate {
 
 inline constexpr std::int64_t tile = 64;
@@ -16,7 +17,7 @@ struct EncodeLines {
     const Real* b;
     const Real* low;
     const Real* high;
-    const Real* margin;  ///< `nearest`: nearer to a rounding boundary than this is not sure
+    const Real* margin;        ///< `nearest`: nearer to a rounding boundary than this is not sure
     const std::int32_t* base;  ///< wrapping: the lowest integer
     const std::int32_t* mask;  ///< wrapping: 2^bits - 1
     const std::int32_t* zero_point;

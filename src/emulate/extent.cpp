@@ -40,8 +40,8 @@ struct Bits {
             const Integer exponent = (u & most) >> digits;                                   \
             const Integer mantissa = (u & (hidden - 1)) | (exponent != 0 ? hidden : 0);      \
             const auto lowest = static_cast<Real>(mantissa & -mantissa); /* exact */         \
-            const Integer bit = (std::bit_cast<Integer>(lowest) >> digits) +                 \
-                                (exponent != 0 ? exponent : 1);                              \
+            const Integer bit =                                                              \
+                (std::bit_cast<Integer>(lowest) >> digits) + (exponent != 0 ? exponent : 1); \
             const Integer own = mantissa != 0 ? bit : most;                                  \
             finest = own < finest ? own : finest;                                            \
         }                                                                                    \
@@ -70,7 +70,8 @@ void add(std::span<const Real> x, Extent& extent) {
     const Real low = number(bits.low);
     const Real high = number(bits.high);
     if (!std::isfinite(low) || !std::isfinite(high)) {
-        extent.wrong = *std::find_if_not(x.begin(), x.end(), [](Real v) { return std::isfinite(v); });
+        extent.wrong =
+            *std::find_if_not(x.begin(), x.end(), [](Real v) { return std::isfinite(v); });
         return;
     }
     extent.low = std::min<double>(extent.low, low);

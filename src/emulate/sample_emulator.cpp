@@ -7,7 +7,7 @@
 
 #include "emulate/contraction.h"
 #include "emulate/function_content.h"
-#include "emulate/staircase.h"
+#include "emulate/lane_function.h"
 #include "operators/core.h"
 #include "operators/move.h"
 
@@ -80,7 +80,7 @@ std::vector<std::vector<std::int32_t>> members(const std::vector<std::int32_t>& 
 /// What one operator needs to run.
 struct Kernel {
     std::vector<bits::Evaluator> evaluators;
-    std::vector<std::optional<Staircase>> stairs;
+    std::vector<std::optional<LaneFunction>> functions;
     std::vector<Contraction> contractions;
     std::vector<std::vector<std::int32_t>> members;  ///< elements or rows of each body
     std::vector<std::vector<std::int64_t>> index;    ///< map: of each input, unless the same
@@ -156,7 +156,7 @@ struct SampleEmulator::Program {
         kernel.members = members(bodies.body_of, kernel.evaluators.size());
         std::int64_t budget = std::int64_t{1} << 20;
         for (std::size_t i = 0; i < kernel.evaluators.size() && types.size() == 1; ++i) {
-            kernel.stairs.push_back(Staircase::of(kernel.evaluators[i], ranges[i], budget));
+            kernel.functions.push_back(LaneFunction::of(kernel.evaluators[i], ranges[i], budget));
         }
     }
 
@@ -222,9 +222,9 @@ struct SampleEmulator::Program {
         std::vector<const void*> inputs(in.size());
         for (std::size_t b = 0; b < kernel.members.size(); ++b) {
             const std::vector<std::int32_t>& all = kernel.members[b];
-            const bool steps = !kernel.stairs.empty() && kernel.stairs[b];
+            const bool has_function = !kernel.functions.empty() && kernel.functions[b];
             for (std::size_t first = 0; first < all.size();) {
-                if (steps && kernel.index[0].empty()) {
+                if (has_function && kernel.index[0].empty()) {
                     // Neighbours are one stretch of lanes.
                     std::size_t end = first + 1;
                     while (end < all.size() && all[end] == all[end - 1] + 1) {
@@ -232,8 +232,8 @@ struct SampleEmulator::Program {
                     }
                     if (end - first >= block_lanes) {
                         const std::size_t whole = (end - first) / block_lanes * block_lanes;
-                        kernel.stairs[b]->run(in[0]->at(all[first]), out.at(all[first]),
-                                              static_cast<std::int64_t>(whole));
+                        kernel.functions[b]->run(in[0]->at(all[first]), out.at(all[first]),
+                                                 static_cast<std::int64_t>(whole));
                         first += whole;
                         continue;
                     }
@@ -246,9 +246,9 @@ struct SampleEmulator::Program {
                     inputs[i] = to;
                 }
                 void* result = results.data();
-                if (steps) {
-                    kernel.stairs[b]->run(static_cast<const std::byte*>(inputs[0]),
-                                          static_cast<std::byte*>(result), block);
+                if (has_function) {
+                    kernel.functions[b]->run(static_cast<const std::byte*>(inputs[0]),
+                                             static_cast<std::byte*>(result), block);
                 } else {
                     kernel.evaluators[b].run(inputs.data(), &result, scratch);
                 }
@@ -346,10 +346,14 @@ struct SampleEmulator::Program {
             const auto n_in = static_cast<std::size_t>(contraction.n_in());
             const auto n_out = static_cast<std::size_t>(contraction.n_out());
             std::byte* from = aligned(in_memory, n_in * block_lanes * in.bytes());
+            std::vector<std::uint32_t> lines(n_in);
+            for (std::size_t k = 0; k < n_in; ++k) {
+                lines[k] = static_cast<std::uint32_t>(k * in.bytes());  // of 64 bytes
+            }
             std::byte* to = aligned(out_memory, n_out * block_lanes * out.bytes());
             for_each_block(kernel.members[b], [&](std::span<const std::int32_t> rows) {
                 take_rows(in, contraction.n_in(), rows, from);
-                contraction.run(from, to, scratch);
+                contraction.run(from, lines.data(), to, scratch);
                 put_rows(out, contraction.n_out(), rows, to);
             });
         }

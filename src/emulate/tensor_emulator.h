@@ -2,17 +2,17 @@
 
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "bits/evaluator.h"
-#include "emulate/decode.h"
-#include "emulate/encode.h"
 #include "emulate/sample_emulator.h"
+#include "emulate/samples.h"
 #include "operators/core_model.h"
 
 namespace gatewright::emulate {
+
+class TensorProgram;
 
 /// Runs a core model on many samples: blocks of samples, each tensor in the narrowest lanes that
 /// its exact ranges allow, element-major so that SIMD runs over samples. This is `predict`. It has
@@ -44,16 +44,12 @@ class TensorEmulator {
     };
     std::vector<Trace> trace(const Samples& samples) const;
 
-    struct Program;
-
   private:
-    const Program& program() const;
     Result run_samples(const Samples& samples, int threads,
                        const std::function<void(std::int64_t)>& progress) const;
 
     const operators::CoreModel& model_;
-    mutable std::once_flag once_;
-    mutable std::unique_ptr<Program> program_;
+    std::unique_ptr<TensorProgram> program_;
     std::unique_ptr<SampleEmulator> sample_;  ///< in its place for large tensors
 };
 

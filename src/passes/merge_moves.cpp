@@ -1,8 +1,8 @@
 #include "passes/merge_moves.h"
 
 #include <map>
-#include <numeric>
 #include <optional>
+#include <utility>
 
 #include "operators/move.h"
 
@@ -16,21 +16,26 @@ using network::Value;
 
 namespace {
 
+/// Which element each element is a copy of; empty: the same.
+using Index = std::vector<std::int64_t>;
+
 /// y[e] = value[index[e]].
 struct Origin {
     Value value;
-    std::vector<std::int64_t> index;
+    Index index;
 };
 
 /// What a move of one tensor copies; nothing if the node is no such move, makes zeros, or is a
 /// window: schedules build line buffers from those.
-std::optional<std::vector<std::int64_t>> index_of(const Node& node,
-                                                  const network::TensorType& input) {
+std::optional<Index> index_of(const Node& node, const network::TensorType& input) {
     if (node.op->sources == nullptr || node.inputs.size() != 1 ||
-        node.op == &operators::window_operator) {
+        node.op == &operators::window_operator || element_count(node.types.front().shape) == 0) {
         return std::nullopt;
     }
-    std::vector<std::int64_t> index;
+    Index index;
+    if (node.op == &operators::reshape_operator) {
+        return index;
+    }
     for (const network::Source& source : node.op->sources(node, std::span(&input, 1))) {
         if (source.input < 0) {
             return std::nullopt;
@@ -40,10 +45,28 @@ std::optional<std::vector<std::int64_t>> index_of(const Node& node,
     return index;
 }
 
-bool keeps_order(const std::vector<std::int64_t>& index, std::int64_t elements) {
-    std::vector<std::int64_t> same(static_cast<std::size_t>(elements));
-    std::iota(same.begin(), same.end(), 0);
-    return index == same;
+/// `second` of `first`.
+Index composed(const Index& first, Index second) {
+    if (second.empty()) {
+        return first;
+    }
+    for (std::int64_t& e : second) {
+        e = first.empty() ? e : first[static_cast<std::size_t>(e)];
+    }
+    return second;
+}
+
+/// Whether an index copies `elements` elements in their order.
+bool keeps_order(const Index& index, std::int64_t elements) {
+    if (!index.empty() && static_cast<std::int64_t>(index.size()) != elements) {
+        return false;
+    }
+    for (std::size_t e = 0; e < index.size(); ++e) {
+        if (index[e] != static_cast<std::int64_t>(e)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 }  // namespace
@@ -83,9 +106,7 @@ Network merge_moves(const Network& network) {
         const bool is_chain = before != origins.end();
         if (is_chain) {
             from = before->second.value;
-            for (std::int64_t& e : *index) {
-                e = before->second.index[static_cast<std::size_t>(e)];
-            }
+            index = composed(before->second.index, std::move(*index));
         }
         const Shape& given = out.type(from).shape;
         Value& y = renamed[{id, 0}];

@@ -114,7 +114,8 @@ bool never_negative(const Network& network, network::Value value) {
     return std::find(functions.begin(), functions.end(), name) != functions.end();
 }
 
-FixedType input_type(const ArraySource& array, const std::string& name, const Range& range, int bits) {
+FixedType input_type(const ArraySource& array, const std::string& name, const Range& range,
+                     int bits) {
     try {
         const FixedType type = lossless_type(array, name);
         if (type.width <= bits && type.width > 0 && std::abs(type.frac) <= 128) {
@@ -219,8 +220,8 @@ Calibration calibrate(const network::ImportedModel& model, const std::vector<Typ
                 const auto i = static_cast<std::size_t>(
                     std::find(ids.begin(), ids.end(), site.value.node) - ids.begin());
                 type.type =
-                    input_type(samples.inputs[i],
-                               std::string(network.input_name(site.value.node)), range, bits);
+                    input_type(samples.inputs[i], std::string(network.input_name(site.value.node)),
+                               range, bits);
             } else if (site.role == Role::result) {
                 const double spare = is_bounded(network, site) ? 1 : 2;
                 const bool is_signed = range.low < 0 || !never_negative(network, site.value);

@@ -1,3 +1,5 @@
+#include "emulate/decode.h"
+#include "emulate/encode.h"
 #include "emulate/tensor_emulator.h"
 
 #include <doctest/doctest.h>
