@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <type_traits>
 
 namespace gatewright::emulate {
 
@@ -9,52 +10,42 @@ using bits::Lane;
 
 namespace {
 
-constexpr std::int64_t block = static_cast<std::int64_t>(bits::Evaluator::block);
+constexpr auto block = static_cast<std::int32_t>(bits::Evaluator::block);
 
-std::int32_t lane_at(const std::byte* lanes, Lane lane, std::int64_t i) {
+/// Calls f with a pointer of the lane's type; it is at most i32.
+template <class F>
+void with_lanes(std::byte* lanes, Lane lane, F f) {
     switch (lane) {
         case Lane::i8:
-            return reinterpret_cast<const std::int8_t*>(lanes)[i];
+            return f(reinterpret_cast<std::int8_t*>(lanes));
         case Lane::i16:
-            return reinterpret_cast<const std::int16_t*>(lanes)[i];
+            return f(reinterpret_cast<std::int16_t*>(lanes));
         default:
-            return reinterpret_cast<const std::int32_t*>(lanes)[i];
-    }
-}
-
-void set_lane(std::byte* lanes, Lane lane, std::int64_t i, std::int32_t value) {
-    switch (lane) {
-        case Lane::i8:
-            reinterpret_cast<std::int8_t*>(lanes)[i] = static_cast<std::int8_t>(value);
-            return;
-        case Lane::i16:
-            reinterpret_cast<std::int16_t*>(lanes)[i] = static_cast<std::int16_t>(value);
-            return;
-        default:
-            reinterpret_cast<std::int32_t*>(lanes)[i] = value;
+            return f(reinterpret_cast<std::int32_t*>(lanes));
     }
 }
 
 /// The body's values of low, low + 1, ..., high.
 std::vector<std::int32_t> values_of(const bits::Evaluator& body, std::int32_t low,
                                     std::int32_t high) {
-    std::vector<std::int32_t> values;
-    values.reserve(static_cast<std::size_t>(high - low) + 1);
+    std::vector<std::int32_t> values(static_cast<std::size_t>(high - low) + 1);
     bits::Evaluator::Scratch scratch;
     alignas(64) std::byte x[block * sizeof(std::int32_t)];
     alignas(64) std::byte y[block * sizeof(std::int32_t)];
     const void* inputs[] = {x};
     void* outputs[] = {y};
-    for (std::int64_t first = low; first <= high; first += block) {
-        for (std::int64_t i = 0; i < block; ++i) {
-            set_lane(x, body.input_lanes()[0], i,
-                     static_cast<std::int32_t>(std::min<std::int64_t>(first + i, high)));
-        }
+    auto to = values.begin();
+    for (std::int32_t first = low; first <= high; first += block) {
+        const std::int32_t count = std::min(block, high - first + 1);
+        with_lanes(x, body.input_lanes()[0], [&](auto* lanes) {
+            for (std::int32_t i = 0; i < block; ++i) {
+                lanes[i] = static_cast<std::remove_reference_t<decltype(*lanes)>>(
+                    first + std::min(i, count - 1));
+            }
+        });
         body.run(inputs, outputs, scratch);
-        const std::int64_t count = std::min<std::int64_t>(block, high - first + 1);
-        for (std::int64_t i = 0; i < count; ++i) {
-            values.push_back(lane_at(y, body.output_lanes()[0], i));
-        }
+        with_lanes(y, body.output_lanes()[0],
+                   [&](const auto* lanes) { to = std::copy_n(lanes, count, to); });
     }
     return values;
 }

@@ -372,7 +372,7 @@ class TensorProgram::Maker {
     std::size_t lines_ = 0;                           ///< of all storages
     std::map<Value, std::vector<std::size_t>> held_;  ///< the storages that hold a tensor
     /// The numbers on which bodies may still be evaluated to find their forms.
-    std::int64_t budget_ = std::int64_t{1} << 23;
+    std::int64_t budget_ = std::int64_t{1} << 22;
 };
 
 TensorProgram::TensorProgram(const operators::CoreModel& model, bool keep_all) : model_(model) {

@@ -9,6 +9,7 @@
 
 #include "operators/format_numbers.h"
 #include "operators/move.h"
+#include "operators/move_formats.h"
 #include "operators/pattern.h"
 
 namespace gatewright::operators {
@@ -411,21 +412,6 @@ std::vector<TensorType> infer_row(const Node& node, std::span<const TensorType> 
     return types;
 }
 
-namespace {
-
-/// The same formats, with zero within their ranges.
-PerElement<Format> with_zero(const PerElement<Format>& formats) {
-    std::vector<Format> out;
-    for (const Format& format : formats.values()) {
-        const Interval range = hull(format.range, {0, 0});
-        out.push_back(
-            {range == format.range ? format.type : type_for(range, format.type.frac), range});
-    }
-    return PerElement<Format>::along(std::move(out), formats.inner());
-}
-
-}  // namespace
-
 TensorType infer_move(const Node& node, std::span<const TensorType> inputs, Shape shape) {
     const bool any_float = std::any_of(inputs.begin(), inputs.end(),
                                        [](const TensorType& type) { return type.is_float(); });
@@ -442,6 +428,12 @@ TensorType infer_move(const Node& node, std::span<const TensorType> inputs, Shap
         const bool pads = node.op == &pad_operator || node.op == &window_operator;
         out.fixed = pads ? with_zero(*inputs[0].fixed) : *inputs[0].fixed;
         return out;
+    }
+    if (large) {
+        out.fixed = formats_along_axis(node, inputs, out.shape);
+        if (out.fixed) {
+            return out;
+        }
     }
     const std::vector<Source> sources = node.op->sources(node, inputs);
     const bool has_zero = std::any_of(sources.begin(), sources.end(),

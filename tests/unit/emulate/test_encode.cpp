@@ -320,6 +320,37 @@ TEST_CASE_TEMPLATE("parameters per element, affine steps and an index", T, float
     }
 }
 
+TEST_CASE_TEMPLATE("wrapped levels of as many bits as each element has", T, float, double) {
+    constexpr std::int64_t elements = 67;
+    std::vector<Rational> scales;
+    std::vector<Rational> lows;
+    std::vector<Rational> highs;
+    for (std::int64_t e = 0; e < elements; ++e) {
+        scales.push_back(power_of_two(static_cast<int>(e % 5) - 4));
+        const int bits = static_cast<int>(e % 8);  // none: always the same
+        highs.push_back(bits == 0 ? Rational(0) : power_of_two(bits - 1) - 1);
+        lows.push_back(bits == 0 ? Rational(0) : -power_of_two(bits - 1));
+    }
+    for (const Rounding rounding : all_roundings) {
+        CAPTURE(to_string(rounding));
+        Quantiser q;
+        q.rounding = rounding;
+        q.overflow = Overflow::wrap;
+        q.scale = PerElement<Rational>::each(scales);
+        q.low = PerElement<Rational>::each(lows);
+        q.high = PerElement<Rational>::each(highs);
+        const auto pool = numbers<T>(Rational(1, 8), 3, -128, 127);
+        check<T>(model_of(elements, {step_of(q)}), elements, 70, pool);
+        std::vector<T> near;  // levels that single precision decides
+        for (int i = -500; i < 500; ++i) {
+            near.push_back(static_cast<T>(i) / 97);
+        }
+        check<T>(model_of(elements, {step_of(q)}), elements, 70, near);
+        const Step affine = make_step("affine", {Rational(3, 7), Rational(1, 3)});
+        check<T>(model_of(elements, {affine, step_of(q)}), elements, 70, near);
+    }
+}
+
 TEST_CASE("thresholds beyond all floats, and of falling lines") {
     std::vector<float> pool = numbers<float>(Rational(1, 2), 0, -4, 3);
     for (const Rational& a : {power_of_two(-140), Rational(-1, 3), Rational(-1), Rational(0)}) {
