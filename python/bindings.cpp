@@ -11,7 +11,9 @@
 #include <utility>
 #include <vector>
 
+#include "arrays.h"
 #include "base/diagnostics.h"
+#include "custom_layers.h"
 #include "project/commands.h"
 
 /// gatewright._core: the commands of src/project with strings, arrays and JSON text, no more. What
@@ -23,75 +25,6 @@ using namespace nb::literals;
 namespace gatewright {
 
 namespace {
-
-using InputArray = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
-using OutputArray = nb::ndarray<nb::numpy>;
-
-struct DTypeRow {
-    DType dtype;
-    nb::dlpack::dtype dlpack;
-};
-
-constexpr DTypeRow dtype_row(DType dtype, nb::dlpack::dtype_code code, std::uint8_t bits) {
-    return {dtype, {static_cast<std::uint8_t>(code), bits, 1}};
-}
-
-constexpr DTypeRow dtype_rows[] = {
-    dtype_row(DType::boolean, nb::dlpack::dtype_code::Bool, 8),
-    dtype_row(DType::int8, nb::dlpack::dtype_code::Int, 8),
-    dtype_row(DType::int16, nb::dlpack::dtype_code::Int, 16),
-    dtype_row(DType::int32, nb::dlpack::dtype_code::Int, 32),
-    dtype_row(DType::int64, nb::dlpack::dtype_code::Int, 64),
-    dtype_row(DType::uint8, nb::dlpack::dtype_code::UInt, 8),
-    dtype_row(DType::uint16, nb::dlpack::dtype_code::UInt, 16),
-    dtype_row(DType::uint32, nb::dlpack::dtype_code::UInt, 32),
-    dtype_row(DType::uint64, nb::dlpack::dtype_code::UInt, 64),
-    dtype_row(DType::float16, nb::dlpack::dtype_code::Float, 16),
-    dtype_row(DType::float32, nb::dlpack::dtype_code::Float, 32),
-    dtype_row(DType::float64, nb::dlpack::dtype_code::Float, 64),
-};
-
-DType dtype_of(const InputArray& array) {
-    for (const DTypeRow& row : dtype_rows) {
-        if (row.dlpack == array.dtype()) {
-            return row.dtype;
-        }
-    }
-    throw nb::type_error("arrays hold bool, integers, float16, float32 or float64");
-}
-
-Shape shape_of(const InputArray& array) {
-    Shape out;
-    for (std::size_t axis = 0; axis < array.ndim(); ++axis) {
-        out.push_back(static_cast<std::int64_t>(array.shape(axis)));
-    }
-    return out;
-}
-
-NpyArray from_python(const InputArray& array) {
-    const auto* data = static_cast<const std::byte*>(array.data());
-    NpyArray out{dtype_of(array), shape_of(array), {}};
-    if (array.nbytes() != 0) {
-        out.data.assign(data, data + array.nbytes());
-    }
-    return out;
-}
-
-/// The numpy array takes the memory over.
-OutputArray to_python(NpyArray array) {
-    auto held = std::make_unique<NpyArray>(std::move(array));
-    NpyArray* const kept = held.get();
-    std::vector<std::size_t> shape(kept->shape.begin(), kept->shape.end());
-    nb::dlpack::dtype dtype{};
-    for (const DTypeRow& row : dtype_rows) {
-        if (row.dtype == kept->dtype) {
-            dtype = row.dlpack;
-        }
-    }
-    nb::capsule owner(kept, [](void* p) noexcept { delete static_cast<NpyArray*>(p); });
-    held.release();
-    return OutputArray(kept->data.data(), shape.size(), shape.data(), owner, nullptr, dtype);
-}
 
 NamedArrays named_arrays(const nb::dict& arrays) {
     NamedArrays out;
@@ -127,28 +60,41 @@ nb::dict to_python(NamedArrays arrays) {
     return out;
 }
 
-project::ModelSource source_of(const std::string& file, const std::string& weights) {
+/// (file, weights, monte_carlo, rules): see gatewright.load. A rule is called with a CustomLayer
+/// and gives the numbers of its results.
+project::ModelSource source_of(const nb::tuple& source) {
     project::ModelSource out;
-    out.file = file;
-    out.weights = weights;
+    out.file = nb::cast<std::string>(source[0]);
+    out.weights = nb::cast<std::string>(source[1]);
+    out.options.monte_carlo = nb::cast<bool>(source[2]);
+    for (const auto& [name, rule] : nb::cast<nb::dict>(source[3])) {
+        const std::string key = nb::cast<std::string>(name);
+        // The tuple holds the rule as long as the command runs.
+        out.options.rules.emplace(key, [key, function = rule.ptr()](layers::CustomLayer& layer) {
+            run_rule(key, nb::handle(function), layer);
+        });
+    }
     return out;
 }
 
-std::string inspect(const std::string& file, const std::string& weights) {
+std::string inspect(const nb::tuple& source) {
+    const project::ModelSource model = source_of(source);
     const nb::gil_scoped_release release;
-    return project::inspect(source_of(file, weights)).dump();
+    return project::inspect(model).dump();
 }
 
-std::string layers_text(const std::string& file, const std::string& weights) {
+std::string layers_text(const nb::tuple& source) {
+    const project::ModelSource model = source_of(source);
     const nb::gil_scoped_release release;
-    return project::layers_text(source_of(file, weights));
+    return project::layers_text(model);
 }
 
-nb::tuple predict(const std::string& file, const std::string& weights, const nb::dict& arrays,
-                  bool exact, const std::string& final_activation, const std::string& config,
-                  bool trace, int threads) {
+nb::tuple predict(const nb::tuple& source, const nb::dict& arrays, bool exact,
+                  const std::string& final_activation, const std::string& config, bool trace,
+                  int threads, std::uint64_t seed) {
     project::PredictOptions options;
-    options.source = source_of(file, weights);
+    options.source = source_of(source);
+    options.seed = seed;
     options.final_activation = project::final_activation_named(final_activation);
     options.config = config;
     options.as_trained = !exact;
@@ -164,7 +110,7 @@ nb::tuple predict(const std::string& file, const std::string& weights, const nb:
                           to_python(std::move(prediction.trace)));
 }
 
-std::string convert(const std::string& file, const std::string& weights, const std::string& output,
+std::string convert(const nb::tuple& source, const std::string& output,
                     const std::vector<std::string>& backends,
                     const std::optional<std::string>& target, std::optional<double> clock_period,
                     std::optional<int> stages, std::optional<int> latency, bool register_inputs,
@@ -173,7 +119,7 @@ std::string convert(const std::string& file, const std::string& weights, const s
                     std::optional<int> bits, std::optional<double> max_error,
                     const std::string& final_activation, bool force) {
     project::ConvertOptions options;
-    options.source = source_of(file, weights);
+    options.source = source_of(source);
     options.output = output;
     options.final_activation = project::final_activation_named(final_activation);
     options.settings.backends = backends;
@@ -197,9 +143,10 @@ std::string convert(const std::string& file, const std::string& weights, const s
     return json.dump();
 }
 
-std::string config_template(const std::string& file, const std::string& weights) {
+std::string config_template(const nb::tuple& source) {
+    const project::ModelSource model = source_of(source);
     const nb::gil_scoped_release release;
-    return project::configuration_template(project::load_model(source_of(file, weights)));
+    return project::configuration_template(project::load_model(model));
 }
 
 nb::tuple simulate(const std::string& folder, const nb::dict& arrays,
@@ -274,15 +221,17 @@ NB_MODULE(_core, m) {
     using namespace gatewright;
     m.doc() = "The compiled part of gatewright; use the package itself.";
     nb::exception<Failure>(m, "Error", PyExc_RuntimeError);
-    m.def("inspect", &inspect, "model"_a, "weights"_a);
-    m.def("layers_text", &layers_text, "model"_a, "weights"_a);
-    m.def("predict", &predict, "model"_a, "weights"_a, "arrays"_a, "exact"_a, "final_activation"_a,
-          "config"_a, "trace"_a, "threads"_a);
-    m.def("convert", &convert, "model"_a, "weights"_a, "output"_a, "backends"_a, "target"_a.none(),
+    bind_custom_layer(m);
+    m.def("inspect", &inspect, "source"_a);
+    m.def("layers_text", &layers_text, "source"_a);
+    m.def("rule_names", &rule_names);
+    m.def("predict", &predict, "source"_a, "arrays"_a, "exact"_a, "final_activation"_a, "config"_a,
+          "trace"_a, "threads"_a, "seed"_a);
+    m.def("convert", &convert, "source"_a, "output"_a, "backends"_a, "target"_a.none(),
           "clock_period"_a.none(), "stages"_a.none(), "latency"_a.none(), "register_inputs"_a,
           "register_outputs"_a, "clock_enable"_a, "extra_depth"_a, "config"_a, "calibration"_a,
           "bits"_a.none(), "max_error"_a.none(), "final_activation"_a, "force"_a);
-    m.def("config_template", &config_template, "model"_a, "weights"_a);
+    m.def("config_template", &config_template, "source"_a);
     m.def("simulate", &simulate, "folder"_a, "arrays"_a, "simulator"_a.none(), "netlist"_a,
           "seed"_a, "timeout"_a);
     m.def("synthesize", &synthesize, "folder"_a, "target"_a.none(), "place_and_route"_a,

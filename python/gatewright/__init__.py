@@ -29,19 +29,24 @@ import numpy.typing as npt
 
 from gatewright import _core, _live
 from gatewright._core import Error
+from gatewright._layers import Layer, Rule, Tensor, register_layer, rules_for, unregister_layer
 
 __version__ = "0.1.0"
 __all__ = [
     "Error",
+    "Layer",
     "Model",
+    "Tensor",
     "config_template",
     "convert",
     "load",
     "predict",
+    "register_layer",
     "report",
     "report_html",
     "simulate",
     "synthesize",
+    "unregister_layer",
     "verify",
 ]
 
@@ -49,7 +54,7 @@ StrPath = str | os.PathLike[str]
 Arrays = npt.ArrayLike | Mapping[str, npt.ArrayLike]
 Config = StrPath | Mapping[str, Any]
 
-Error.__module__ = __name__
+Error.__module__ = Layer.__module__ = Tensor.__module__ = __name__
 Error.__doc__ = "What a command reports as an error. Its text names the code, file, layer, remedy."
 
 
@@ -58,15 +63,25 @@ class Model:
 
     Attributes:
         path, weights: the files, as given.
+        monte_carlo: whether dropout is alive.
         name: the model's own name.
         inputs, outputs: a dict each: "name" and "shape" (without the batch axis).
         layers: a dict each: "layer", "type" (the file's word), "operator", "shape".
     """
 
-    def __init__(self, path: StrPath, weights: StrPath | None = None):
+    def __init__(
+        self,
+        path: StrPath,
+        weights: StrPath | None = None,
+        *,
+        monte_carlo: bool = False,
+        layers: Mapping[str, Rule] | None = None,
+    ):
         self.path = os.fspath(path)
         self.weights = None if weights is None else os.fspath(weights)
-        found = json.loads(_core.inspect(self.path, self.weights or ""))
+        self.monte_carlo = monte_carlo
+        self._source = (self.path, self.weights or "", monte_carlo, rules_for(layers))
+        found = json.loads(_core.inspect(self._source))
         self.name: str = found["name"]
         self.inputs: list[dict[str, Any]] = found["inputs"]
         self.outputs: list[dict[str, Any]] = found["outputs"]
@@ -86,6 +101,7 @@ class Model:
         exact: bool = True,
         final_activation: str = "keep",
         threads: int = 1,
+        seed: int = 0,
     ) -> dict[str, np.ndarray]:
         """The outputs for samples; see `gatewright.predict`."""
         return predict(
@@ -95,6 +111,7 @@ class Model:
             exact=exact,
             final_activation=final_activation,
             threads=threads,
+            seed=seed,
         )
 
     def trace(
@@ -103,20 +120,20 @@ class Model:
         """The values of every operation, float64, samples along the first axis."""
         with tempfile.TemporaryDirectory() as folder:
             _, values = _core.predict(
-                self.path,
-                self.weights or "",
+                self._source,
                 _named(x),
                 True,
                 final_activation,
                 _config_file(config, folder),
                 True,
                 1,
+                0,
             )
         return values
 
     def text(self) -> str:
         """The text form of the layers, with all constants: models with equal texts are equal."""
-        return _core.layers_text(self.path, self.weights or "")
+        return _core.layers_text(self._source)
 
     def config_template(self) -> str:
         """A configuration (YAML) that names all inputs and layers; see `gatewright.convert`."""
@@ -128,7 +145,12 @@ class Model:
 
 
 def load(
-    model: Any, weights: StrPath | None = None, *, example_inputs: Sequence[Any] | None = None
+    model: Any,
+    weights: StrPath | None = None,
+    *,
+    example_inputs: Sequence[Any] | None = None,
+    monte_carlo: bool = False,
+    layers: Mapping[str, Rule] | None = None,
 ) -> Model:
     """Reads a model: a file, or a live object of Keras or PyTorch.
 
@@ -138,6 +160,10 @@ def load(
             read like a file, so both are one network.
         weights: a second file, for formats that have one (paths only).
         example_inputs: of a torch module: the arguments to trace it with, a batch of samples each.
+        monte_carlo: keeps dropout alive, with an input of random words for each such layer
+            (docs/monte-carlo.md).
+        layers: rules for layers of your own in this model, by name, beside those of
+            `register_layer` (docs/custom-layers.md).
 
     Raises:
         Error: the file is missing, damaged or holds what Gatewright does not know; all such layers
@@ -147,10 +173,10 @@ def load(
     if isinstance(model, str | os.PathLike):
         if example_inputs is not None:
             raise TypeError("example_inputs belong to a torch module, not to a file")
-        return Model(model, weights)
+        return Model(model, weights, monte_carlo=monte_carlo, layers=layers)
     if weights is not None:
         raise TypeError("a live model holds its weights itself: leave out `weights`")
-    return _live.load(model, example_inputs)
+    return _live.load(model, example_inputs, monte_carlo=monte_carlo, layers=layers)
 
 
 def predict(
@@ -161,6 +187,7 @@ def predict(
     exact: bool = True,
     final_activation: str = "keep",
     threads: int = 1,
+    seed: int = 0,
 ) -> dict[str, np.ndarray]:
     """The outputs of a model, a model file or a design folder for samples.
 
@@ -173,6 +200,7 @@ def predict(
         final_activation: "keep", "drop" or "argmax": what becomes of a last softmax or sigmoid that
             the model does not quantise.
         threads: how many to use.
+        seed: of the random words that x does not hold (docs/monte-carlo.md).
 
     Returns:
         float32 arrays [samples, ...] by the model's output names.
@@ -181,29 +209,23 @@ def predict(
         Error: the model or the folder cannot be used, or the arrays do not fit it.
         TypeError: an array holds no plain numbers.
     """
-    if isinstance(model, Model):
-        file, weights = model.path, model.weights
-    else:
-        file, weights = os.fspath(model), None
     with tempfile.TemporaryDirectory() as folder:
         outputs, _ = _core.predict(
-            file,
-            weights or "",
+            _source(model),
             _named(x),
             exact,
             final_activation,
             _config_file(config, folder),
             False,
             threads,
+            seed,
         )
     return outputs
 
 
 def config_template(model: Model | StrPath) -> str:
     """A configuration (YAML) that names all inputs and layers of a model, with comments."""
-    if isinstance(model, Model):
-        return _core.config_template(model.path, model.weights or "")
-    return _core.config_template(os.fspath(model), "")
+    return _core.config_template(_source(model))
 
 
 def convert(
@@ -257,10 +279,6 @@ def convert(
     Raises:
         Error: the model cannot be translated, or options contradict each other.
     """
-    if isinstance(model, Model):
-        file, weights = model.path, model.weights
-    else:
-        file = os.fspath(model)
     with tempfile.TemporaryDirectory() as folder:
         if calibrate is None:
             calibration = ""
@@ -270,8 +288,7 @@ def convert(
             calibration = str(Path(folder) / "calibration.npz")
             np.savez(calibration, **_named(calibrate))
         text = _core.convert(
-            file,
-            "" if weights is None else os.fspath(weights),
+            _source(model, weights),
             os.fspath(output),
             [backend] if isinstance(backend, str) else list(backend),
             target,
@@ -356,6 +373,15 @@ def report(folder: StrPath) -> dict[str, Any]:
 def report_html(folder: StrPath) -> str:
     """The same as a page of HTML that needs no other file."""
     return _core.report_html(os.fspath(folder))
+
+
+def _source(
+    model: Model | StrPath, weights: StrPath | None = None
+) -> tuple[str, str, bool, dict[str, Any]]:
+    """What the compiled part needs to read a model."""
+    if isinstance(model, Model):
+        return model._source
+    return (os.fspath(model), "" if weights is None else os.fspath(weights), False, rules_for(None))
 
 
 def _named(x: Arrays) -> dict[str, np.ndarray]:

@@ -1,24 +1,27 @@
 """The compiled part of gatewright; use the package itself."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from gatewright import Error as Error
 
-def inspect(model: str, weights: str) -> str: ...
-def layers_text(model: str, weights: str) -> str: ...
+Source = tuple[str, str, bool, dict[str, Any]]
+
+def rule_names() -> list[str]: ...
+def inspect(source: Source) -> str: ...
+def layers_text(source: Source) -> str: ...
 def predict(
-    model: str,
-    weights: str,
+    source: Source,
     arrays: dict,
     exact: bool,
     final_activation: str,
     config: str,
     trace: bool,
     threads: int,
+    seed: int,
 ) -> tuple: ...
 def convert(
-    model: str,
-    weights: str,
+    source: Source,
     output: str,
     backends: Sequence[str],
     target: str | None,
@@ -36,7 +39,7 @@ def convert(
     final_activation: str,
     force: bool,
 ) -> str: ...
-def config_template(model: str, weights: str) -> str: ...
+def config_template(source: Source) -> str: ...
 def simulate(
     folder: str, arrays: dict, simulator: str | None, netlist: bool, seed: int, timeout: float
 ) -> tuple: ...

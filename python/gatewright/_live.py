@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gatewright import Model
 
 
-def load(model: Any, example_inputs: Sequence[Any] | None) -> Model:
+def load(model: Any, example_inputs: Sequence[Any] | None, **options: Any) -> Model:
     """The Model of a live object; see `gatewright.load`. Its files live as long as it does."""
     from gatewright import Model
 
@@ -30,7 +30,7 @@ def load(model: Any, example_inputs: Sequence[Any] | None) -> Model:
     folder = tempfile.TemporaryDirectory()
     file = Path(folder.name) / name
     save(model, file, example_inputs)
-    loaded = Model(file)
+    loaded = Model(file, **options)
     loaded._folder = folder
     return loaded
 

@@ -8,7 +8,7 @@
 
 namespace gatewright::cli {
 
-/// MODEL [--weights F] and --final-activation, shared by several commands.
+/// MODEL [--weights F] [--monte-carlo] and --final-activation, shared by several commands.
 struct ModelOptions {
     project::ModelSource source;
     std::string final_activation = "keep";
@@ -22,6 +22,9 @@ inline void add_model(CLI::App& command, const std::shared_ptr<ModelOptions>& op
         ->required();
     command.add_option("--weights", options->source.weights,
                        "a second file with the weights, for formats that have one");
+    command.add_flag("--monte-carlo", options->source.options.monte_carlo,
+                     "keep dropout alive: each such layer gets an input of random words\n"
+                     "(docs/monte-carlo.md)");
 }
 
 inline void add_final_activation(CLI::App& command, const std::shared_ptr<ModelOptions>& options) {

@@ -64,6 +64,11 @@ void add_predict(CLI::App& program) {
                       "as trained, on real numbers, instead of the exact fixed-point numbers");
     command->add_option("--trace", o->trace, "T.npz for the values of every operation");
     command->add_option("--threads", o->predict.threads, "threads to use")->capture_default_str();
+    command
+        ->add_option("--seed", o->predict.seed,
+                     "of the random words of inputs that the file does not hold, see\n"
+                     "--monte-carlo")
+        ->capture_default_str();
     command->callback([o] { run(*o); });
 }
 

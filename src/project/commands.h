@@ -40,6 +40,7 @@ struct PredictOptions {
     bool as_trained = false;  ///< float reference instead of the exact numbers
     bool trace = false;
     int threads = 1;
+    std::uint64_t seed = 0;  ///< of random inputs that the arrays do not hold
 };
 struct Prediction {
     NamedArrays outputs;

@@ -8,6 +8,7 @@
 #include "passes/delay_model.h"
 #include "project/commands.h"
 #include "project/hls_check.h"
+#include "project/random_inputs.h"
 
 namespace gatewright::project {
 
@@ -18,7 +19,9 @@ FixedType lossless_type(const ArraySource& array, const std::string& input) {
     const emulate::Extent extent = emulate::extent_of(array).value_or(emulate::Extent{});
     if (extent.wrong) {
         throw Failure(Code::array_mismatch, {"", input, "input", ""},
-                      fmt::format("it holds {}", *extent.wrong), "Inputs must be finite numbers.");
+                      fmt::format("it holds {}", std::isnan(*extent.wrong) ? std::abs(*extent.wrong)
+                                                                           : *extent.wrong),
+                      "Inputs must be finite numbers.");
     }
     const int frac = extent.frac.value_or(0);
     const auto integer = [&](double v) {
@@ -149,8 +152,9 @@ ordered_json convert(const ConvertOptions& options) {
     std::function<std::optional<FixedType>(const std::string&)> types;
     emulate::Samples samples;
     if (!options.calibration.empty()) {
-        samples = emulate::match_arrays(inputs_of(model), model.batched,
-                                        read_arrays(options.calibration), options.calibration);
+        samples = emulate::match_sources(
+            inputs_of(model), model.batched,
+            with_random_words(model, open_arrays(options.calibration), 0), options.calibration);
         const CalibrationOptions& asked = options.calibration_options;
         // A model with quantisers of its own takes its other inputs as they are.
         if (is_quantised(model.network) && !asked.bits && !asked.max_error) {
@@ -215,12 +219,19 @@ Prediction predict(const PredictOptions& options, const NamedSources& arrays,
             throw Failure(Code::unknown_option, {options.source.file, "", "", ""},
                           "a design folder holds its weights itself", "Leave out --weights.");
         }
+        if (options.source.options.monte_carlo) {
+            throw Failure(Code::unknown_option, {options.source.file, "", "", ""},
+                          "a design folder drops elements or not as it was converted",
+                          "Leave out --monte-carlo, or give the model file.");
+        }
         model = read_design(options.source.file).model;
-        samples = emulate::match_sources(model, arrays, arrays_file);
+        samples = emulate::match_sources(model, with_random_words(model, arrays, options.seed),
+                                         arrays_file);
     } else {
         network::ImportedModel imported = load_model(options.source);
         samples =
-            emulate::match_sources(inputs_of(imported), imported.batched, arrays, arrays_file);
+            emulate::match_sources(inputs_of(imported), imported.batched,
+                                   with_random_words(imported, arrays, options.seed), arrays_file);
         if (options.as_trained && options.trace) {
             throw Failure(Code::unknown_option, {options.source.file, "", "", ""},
                           "a trace shows the fixed-point numbers of a circuit",
@@ -264,7 +275,8 @@ SimulatedPrediction simulate_samples(const SimulateOptions& options, const Named
                                      const std::string& arrays_file) {
     const StoredDesign design = read_design(options.folder);
     require_verilog(options.folder, design);
-    const emulate::Samples samples = emulate::match_arrays(design.model, arrays, arrays_file);
+    const emulate::Samples samples = emulate::match_sources(
+        design.model, with_random_words(design.model, sources(arrays), 0), arrays_file);
     const PortIntegers inputs = encode_ports(design.model, samples);
     std::vector<fs::path> files = verilog_files(options.folder, design);
     fs::path work = options.folder / "simulation" /

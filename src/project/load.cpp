@@ -13,6 +13,7 @@
 #include "operators/layers.h"
 #include "operators/lowering.h"
 #include "passes/pass.h"
+#include "project/random_inputs.h"
 #include "project/typing.h"
 
 namespace gatewright::project {
@@ -40,13 +41,15 @@ bool ends_with_one_of(std::string_view file, std::initializer_list<std::string_v
 
 }  // namespace
 
-network::ImportedModel load_model(const ModelSource& source) {
+namespace {
+
+network::ImportedModel read_model(const ModelSource& source) {
     const std::string& file = source.file;
     if (ends_with_one_of(file, {".keras", ".h5", ".hdf5", ".json"})) {
-        return keras::import_keras(file, source.weights);
+        return keras::import_keras(file, source.weights, source.options);
     }
     if (ends_with_one_of(file, {".pt2", ".pt", ".pth", ".safetensors"})) {
-        return torch::import_torch(file, source.weights);
+        return torch::import_torch(file, source.weights, source.options);
     }
     if (!file.ends_with(".onnx")) {
         std::error_code error;
@@ -62,7 +65,22 @@ network::ImportedModel load_model(const ModelSource& source) {
         throw Failure(Code::unknown_option, {file, "", "", ""},
                       "an ONNX model holds its weights itself", "Leave out --weights.");
     }
-    return onnx::import_onnx(file);
+    return onnx::import_onnx(file, source.options);
+}
+
+}  // namespace
+
+network::ImportedModel load_model(const ModelSource& source) {
+    network::ImportedModel model = read_model(source);
+    if (source.options.monte_carlo && !has_random_inputs(model.network)) {
+        throw Failure(
+            Code::unknown_option, {source.file, "", "", ""},
+            "no layer of the model drops elements at random, so --monte-carlo has nothing "
+            "to keep alive",
+            "Leave it out, or save the model with its Dropout layers (rates between 0 and "
+            "1); some exporters remove them in evaluation mode.");
+    }
+    return model;
 }
 
 void check_extents(const network::Network& network, const std::string& file) {

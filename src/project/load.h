@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "import/layers/options.h"
 #include "network/imported_model.h"
 #include "operators/core_model.h"
 
@@ -20,6 +21,7 @@ FinalActivation final_activation_named(const std::string& name);
 struct ModelSource {
     std::string file;
     std::string weights;  ///< a second file with the weights; empty: none
+    layers::ImportOptions options;
 };
 
 /// Reads a model file of any known format; told apart by content and ending.

@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 
+#include "import/layers/random.h"
 #include "operators/layers.h"
 #include "operators/map.h"
 #include "operators/move.h"
@@ -230,6 +231,10 @@ const std::string& layer_of(const Network& network, const Site& site) {
 
 bool is_quantised(const Network& network) {
     return std::any_of(network.nodes().begin(), network.nodes().end(), [](const Node& node) {
+        // Words of random inputs are integers in any model.
+        if (node.where.type == layers::random_type) {
+            return false;
+        }
         return node.op == &operators::fake_quantize_operator ||
                function_of(node) == "count_thresholds" || function_of(node) == "staircase" ||
                function_of(node) == "float_quantize";

@@ -46,7 +46,10 @@ ZipArchive::ZipArchive(std::span<const std::byte> bytes, ZipRules rules)
     if (!archive) {
         const std::string text = zip_error_strerror(&error);
         zip_error_fini(&error);
-        refuse({}, "it is not a sound zip archive: " + text);
+        // Archives end with their table of contents, so what was cut short has none.
+        refuse({}, fmt::format("the file is cut short or damaged: its zip archive has no sound end "
+                               "({})",
+                               text));
     }
     source.release();  // the archive owns it now
 

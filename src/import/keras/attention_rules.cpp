@@ -109,7 +109,8 @@ void attention(Call& call, bool additive) {
     if (call.inputs() != 2 && call.inputs() != 3) {
         call.refuse("it needs query and value, and perhaps a key");
     }
-    call.settings.ignore({"dropout", "seed"});  // of training
+    call.ignore_dropout(call.settings, {"dropout"});
+    call.settings.ignore("seed");
     call.settings.ignore("causal");
     if (call.settings.has("causal") && call.settings.flag("causal")) {
         call.settings.refuse("causal", "files of Keras before 2.10 with it are not supported",
@@ -348,7 +349,8 @@ std::optional<Operand> allowed_positions(Call& call, const Sequences& s, std::in
 
 void multi_head(Call& call, bool grouped) {
     Settings& s = call.settings;
-    s.ignore({"dropout", "seed", "flash_attention"});  // training; another way to the same numbers
+    call.ignore_dropout(s, {"dropout"});
+    s.ignore({"seed", "flash_attention"});  // training; another way to the same numbers
     s.ignore({"query_shape", "key_shape", "value_shape"});  // repeat the inputs' shapes
     const Sequences x = read_sequences(call);
     const std::int64_t heads = s.integer(grouped ? "num_query_heads" : "num_heads");

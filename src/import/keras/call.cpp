@@ -143,6 +143,16 @@ bool Call::flag_argument(const std::string& name, bool otherwise) {
     return found->literal.get<bool>();
 }
 
+void Call::ignore_dropout(Settings& from, std::initializer_list<const char*> keys) {
+    for (const char* key : keys) {
+        if (importer_.options().monte_carlo && from.real(key, 0) != 0) {
+            from.refuse(key, "--monte-carlo keeps layers of dropout alive, not what others drop",
+                        "Leave out --monte-carlo, or build the model with layers of dropout.");
+        }
+        from.ignore(key);
+    }
+}
+
 std::optional<Operand> Call::mask(std::size_t i) {
     const Argument* given = argument("mask");
     if (given != nullptr) {
@@ -239,7 +249,8 @@ void Call::report_unused(Diagnostics& diagnostics) const {
         diagnostics.add(Code::unsupported_attribute, where("training"),
                         "it is called with training=True: it then computes with random numbers or "
                         "with statistics of the batch",
-                        "Build the model without training=True.");
+                        "Build the model without training=True; dropout that stays active needs "
+                        "--monte-carlo.");
     }
     for (std::size_t i = 0; i < used_args_.size(); ++i) {
         if (!used_args_[i] && !arguments_.args[i].is_none()) {

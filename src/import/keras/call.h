@@ -89,6 +89,9 @@ class Call : public layers::Builder {
     /// Marks it as used.
     const Argument* argument(std::size_t position, const std::string& name);
     const Argument* argument(const std::string& name);
+    /// Arguments that say how much the layer drops inside itself, which it does in training only:
+    /// without effect, save that --monte-carlo does not reach them.
+    void ignore_dropout(Settings& from, std::initializer_list<const char*> keys);
     /// Says that the layer computes the same in training.
     void ignore_training() { training_matters_ = false; }
     /// Constants among the arguments.

@@ -175,7 +175,8 @@ class Attention {
         value_dim_ = settings_.integer("value_dim", key_dim_);
         use_bias_ = settings_.flag("use_bias", true);
         // Acts in training only, with the seed of its random numbers.
-        settings_.ignore({"dropout", "seed"});
+        call_.ignore_dropout(settings_, {"dropout"});
+        settings_.ignore("seed");
         settings_.expect_unset("use_gate", "HGQ2 has no gated attention");
         settings_.expect_unset("sliding_window", "a sliding window is not supported");
         fuse_ = settings_.choice("fuse", "none", {"none", "kv", "qkv"});

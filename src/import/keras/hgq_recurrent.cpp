@@ -65,8 +65,8 @@ class Recurrent {
                              "Use stateful=False.");
         }
         // How the framework computes it, what acts in training only, and costs.
-        settings_.ignore({"unroll", "dropout", "recurrent_dropout", "seed", "oq_conf", "beta0",
-                          "parallelization_factor"});
+        call.ignore_dropout(settings_, {"dropout", "recurrent_dropout"});
+        settings_.ignore({"unroll", "seed", "oq_conf", "beta0", "parallelization_factor"});
         if (settings_.flag("enable_ebops", quantises_input_)) {
             call.weight("beta", {});
             call.weight("ebops", {});

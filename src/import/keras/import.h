@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "import/layers/options.h"
 #include "network/imported_model.h"
 
 /// Reader of Keras models: Keras 2 (.h5, or .json with a .h5 of weights), Keras 3 (.keras), and
@@ -11,6 +12,7 @@ namespace gatewright::keras {
 
 /// Reads a model. `weights` is the file of weights of a .json; empty: the model holds them itself.
 /// Throws Failure, with all errors of a stage at once.
-network::ImportedModel import_keras(const std::string& file, const std::string& weights);
+network::ImportedModel import_keras(const std::string& file, const std::string& weights,
+                                    const layers::ImportOptions& options = {});
 
 }  // namespace gatewright::keras

@@ -219,8 +219,8 @@ std::vector<Value> Importer::call_layer(const Layer& layer, const std::string& p
         diagnostics.throw_if_errors();
         return call_graph(*layer.graph, path, weights, std::move(inputs), false);
     }
-    const RuleRow* row = find_rule(layer);
-    if (row == nullptr) {
+    const std::optional<FoundRule> found = find_rule(layer, options_);
+    if (!found) {
         const std::vector<std::string> names = rule_names();
         const std::string full =
             layer.package.empty() ? layer.class_name : layer.package + ">" + layer.class_name;
@@ -228,12 +228,13 @@ std::vector<Value> Importer::call_layer(const Layer& layer, const std::string& p
         throw Failure(
             layer.package == "keras.ops" ? Code::unsupported_operator : Code::code_refused, where,
             fmt::format("the class {} is not known: what it computes is not in the file", full),
-            near.empty() || near == full ? "Write the layer with standard ones."
-                                         : fmt::format("The nearest one that is: {}.", near));
+            (near.empty() || near == full ? ""
+                                          : fmt::format("The nearest one that is: {}. ", near)) +
+                layers::how_to_register(layer.class_name));
     }
     Call call(*this, layer, path, std::move(weights), std::move(arguments));
     try {
-        row->rule(call);
+        found->rule(call);
     } catch (const layers::BatchMixed&) {
         call.refuse("it mixes the samples of a batch",
                     "Build the model so that each sample is computed by itself.");
@@ -245,8 +246,8 @@ std::vector<Value> Importer::call_layer(const Layer& layer, const std::string& p
     if (results.empty()) {
         call.refuse("it gives no result");
     }
-    if (row->masking != Masking::own && call.inputs() > 0 && call.input().mask) {
-        if (row->masking == Masking::passes) {
+    if (found->masking != Masking::own && call.inputs() > 0 && call.input().mask) {
+        if (found->masking == Masking::passes) {
             results.front().mask = call.input().mask;
         } else if (call.keras2()) {
             call.refuse("its input has a mask, which this layer does not know",
@@ -528,9 +529,10 @@ network::ImportedModel Importer::run() {
     return std::move(out_);
 }
 
-network::ImportedModel import_keras(const std::string& file, const std::string& weights) {
+network::ImportedModel import_keras(const std::string& file, const std::string& weights,
+                                    const layers::ImportOptions& options) {
     const Model model = read_model(file, weights);
-    return Importer(model).run();
+    return Importer(model, options).run();
 }
 
 }  // namespace gatewright::keras

@@ -7,6 +7,7 @@
 
 #include "import/keras/call.h"
 #include "import/keras/model.h"
+#include "import/layers/options.h"
 #include "network/imported_model.h"
 
 namespace gatewright::keras {
@@ -14,13 +15,16 @@ namespace gatewright::keras {
 /// Conversion of a model: walks its graphs and lets the rules convert each call of a layer.
 class Importer {
   public:
-    explicit Importer(const Model& model) : model_(model) {}
+    Importer(const Model& model, const layers::ImportOptions& options)
+        : model_(model), options_(options) {}
 
     /// Throws Failure with all errors.
     network::ImportedModel run();
 
     const Model& model() const { return model_; }
+    const layers::ImportOptions& options() const { return options_; }
     network::Network& network() { return out_.network; }
+    network::ImportedModel& imported() { return out_; }
     /// Leaves a note, once for each text.
     void note(Code code, const Location& where, const std::string& message);
 
@@ -40,6 +44,7 @@ class Importer {
                                      std::vector<Weights> weights, std::vector<Value> inputs);
 
     const Model& model_;
+    const layers::ImportOptions& options_;
     network::ImportedModel out_;
     std::set<std::string> noted_;
     std::int64_t calls_ = 0;

@@ -439,11 +439,17 @@ Model read_model(const std::string& file, const std::string& weights_file) {
     const Parts parts = file.ends_with(".json")    ? read_json_and_weights(file, weights_file)
                         : file.ends_with(".keras") ? read_keras_archive(file)
                                                    : read_h5(file);
+    return make_model(parts.config, parts.keras_version, parts.weights, file, parts.weights_name);
+}
+
+Model make_model(const std::string& config, int keras_version,
+                 std::shared_ptr<const store::Hdf5Group> weights, const std::string& file,
+                 const std::string& weights_file) {
     Model model;
     model.file = file;
-    model.keras_version = parts.keras_version;
+    model.keras_version = keras_version;
     const Location where{file, "", "", ""};
-    const Layer whole = read_layer(store::parse_json(parts.config, file), where);
+    const Layer whole = read_layer(store::parse_json(config, file), where);
     if (whole.graph == nullptr) {
         throw Failure(Code::code_refused, {file, whole.name, whole.class_name, ""},
                       "the model is an instance of a class of the user's own: what it computes is "
@@ -455,7 +461,7 @@ Model read_model(const std::string& file, const std::string& weights_file) {
         whole.build_config.is_object() && whole.build_config.contains("input_shape")) {
         model.graph.input_shape = whole.build_config["input_shape"];
     }
-    model.weights = Weights::of_file(parts.weights, {parts.weights_name, "", "", ""});
+    model.weights = Weights::of_file(std::move(weights), {weights_file, "", "", ""});
     return model;
 }
 

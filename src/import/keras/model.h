@@ -78,5 +78,9 @@ Layer read_layer(const Json& serialised, const Location& where);
 
 /// Reads a model's files. Throws Failure.
 Model read_model(const std::string& file, const std::string& weights_file);
+/// The model of a configuration (JSON) over weights of a file; both files are named in errors.
+Model make_model(const std::string& config, int keras_version,
+                 std::shared_ptr<const store::Hdf5Group> weights, const std::string& file,
+                 const std::string& weights_file);
 
 }  // namespace gatewright::keras

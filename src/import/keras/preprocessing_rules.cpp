@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "import/keras/importer.h"
 #include "import/keras/products.h"
 #include "import/keras/resampling.h"
 #include "import/keras/rules.h"
+#include "import/layers/random.h"
 #include "operators/layers.h"
 #include "operators/move.h"
 #include "operators/selection.h"
@@ -14,7 +16,7 @@ namespace gatewright::keras {
 
 namespace {
 
-/// Noise, dropout and augmentation: when a model is used the input passes unchanged. All arguments
+/// Noise and augmentation: when a model is used the input passes unchanged. All arguments
 /// say how it changes in training; weights are states of random number generators.
 void only_in_training(Call& call) {
     call.expect_inputs(1);
@@ -22,6 +24,75 @@ void only_in_training(Call& call) {
     while (call.weights().next() != nullptr) {
     }
     call.set(call.operand(), call.input().kind);
+}
+
+/// The sample shape of a layer's masks: how far one word reaches.
+Shape mask_shape(Call& call, const std::string& name) {
+    const Shape& sample = call.operand().sample_shape();
+    if (name.starts_with("SpatialDropout")) {
+        const bool first =
+            call.settings.choice("data_format", "channels_last",
+                                 {"channels_last", "channels_first"}) == "channels_first";
+        const auto spatial = static_cast<std::size_t>(name[name.size() - 2] - '0');
+        if (sample.size() != spatial + 1) {
+            call.refuse(
+                fmt::format("its input has {} axes and not {}", sample.size() + 1, spatial + 2));
+        }
+        if (first) {
+            return layers::mask_along(sample, 1);
+        }
+        Shape mask(sample.size(), 1);
+        mask.back() = sample.back();
+        return mask;
+    }
+    if (!call.settings.has("noise_shape")) {
+        call.settings.ignore("noise_shape");
+        return sample;
+    }
+    const Json& noise = call.settings.json("noise_shape");
+    if (!noise.is_array() || noise.size() != sample.size() + 1 || !noise[0].is_null()) {
+        call.settings.refuse("noise_shape", "it is not one entry for each axis, null for the batch",
+                             "Let each sample have masks of its own.");
+    }
+    Shape mask;
+    for (std::size_t i = 0; i < sample.size(); ++i) {
+        const Json& extent = noise[i + 1];
+        const bool one = extent == 1;
+        if (!one && !extent.is_null() && extent != sample[i]) {
+            call.settings.refuse("noise_shape", "an entry is neither 1 nor the input's extent");
+        }
+        mask.push_back(one ? 1 : sample[i]);
+    }
+    return mask;
+}
+
+/// Dropout. When a model is used the input passes unchanged, save under --monte-carlo.
+void dropout(Call& call) {
+    if (!call.importer().options().monte_carlo) {
+        only_in_training(call);
+        return;
+    }
+    call.expect_inputs(1);
+    call.ignore_training();
+    call.settings.ignore("seed");  // whoever uses the model gives the random words
+    while (call.weights().next() != nullptr) {
+    }
+    const std::string& name = call.object().class_name;
+    layers::Dropout fields;
+    fields.rate = call.settings.real("rate");
+    fields.mask = mask_shape(call, name);
+    fields.alpha = name == "AlphaDropout";
+    call.set(layers::drop(call, call.importer().imported(), call.operand(), fields).y,
+             call.input().kind);
+}
+
+/// Noise of a normal distribution, which uniform words do not give exactly.
+void gaussian(Call& call) {
+    if (call.importer().options().monte_carlo) {
+        call.refuse("its noise is of a normal distribution, which random words do not give exactly",
+                    "Leave out --monte-carlo, or build the model with Dropout.");
+    }
+    only_in_training(call);
 }
 
 /// One number, or one for each position of the last axis.
@@ -259,13 +330,13 @@ void center_crop(Call& call) {
 }
 
 const RuleRow rows[] = {
-    {"Dropout", &only_in_training, Masking::passes},
-    {"SpatialDropout1D", &only_in_training, Masking::passes},
-    {"SpatialDropout2D", &only_in_training, Masking::passes},
-    {"SpatialDropout3D", &only_in_training, Masking::passes},
-    {"AlphaDropout", &only_in_training, Masking::passes},
-    {"GaussianDropout", &only_in_training, Masking::passes},
-    {"GaussianNoise", &only_in_training, Masking::passes},
+    {"Dropout", &dropout, Masking::passes},
+    {"SpatialDropout1D", &dropout, Masking::passes},
+    {"SpatialDropout2D", &dropout, Masking::passes},
+    {"SpatialDropout3D", &dropout, Masking::passes},
+    {"AlphaDropout", &dropout, Masking::passes},
+    {"GaussianDropout", &gaussian, Masking::passes},
+    {"GaussianNoise", &gaussian, Masking::passes},
     {"ActivityRegularization", &only_in_training, Masking::passes},
     {"RandomFlip", &only_in_training},
     {"RandomRotation", &only_in_training},

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "import/keras/activations.h"
+#include "import/keras/importer.h"
 #include "import/keras/qkeras_layers.h"
 #include "import/keras/rules.h"
 
@@ -211,7 +212,7 @@ void plain_rule(Call& call, const char* class_name) {
     call.settings.ignore({"bias_quantizer", "kernel_range", "bias_range", "depthwise_range"});
     Object plain;
     plain.class_name = class_name;
-    find_rule(plain)->rule(call);
+    find_rule(plain, call.importer().options())->rule(call);
 }
 
 std::span<const RuleRow> qkeras_rules() {

@@ -43,10 +43,10 @@ const CellClass* find_cell(const Object& object) {
 }
 
 /// Arguments of cells that change nothing when a model is used.
-void ignore_for_cells(Settings& settings) {
+void ignore_for_cells(Call& call, Settings& settings) {
+    call.ignore_dropout(settings, {"dropout", "recurrent_dropout"});
     // Training only; the bias at the start of training; other ways to the same numbers.
-    settings.ignore({"dropout", "recurrent_dropout", "seed", "unit_forget_bias", "implementation",
-                     "use_cudnn"});
+    settings.ignore({"seed", "unit_forget_bias", "implementation", "use_cudnn"});
 }
 
 layers::Change change(Call& call, const Json& serialised) {
@@ -58,7 +58,7 @@ layers::Change change(Call& call, const Json& serialised) {
 /// A cell's recurrence over x[steps, features], without states and masks.
 Recurrence read_cell(Call& call, const CellClass& row, Settings& settings, Weights weights,
                      const Operand& x) {
-    ignore_for_cells(settings);
+    ignore_for_cells(call, settings);
     Recurrence r;
     r.cell = row.kind;
     r.gates = std::string(row.gates);
@@ -303,7 +303,7 @@ void conv_lstm(Call& call) {
     expect_sequence(call, rank + 2);
     const Sequence sequence = read_sequence(call);
     std::vector<Operand> given = initial_states(call);
-    ignore_for_cells(call.settings);
+    ignore_for_cells(call, call.settings);
     const bool first = read_channels_first(call, false);
     const Window window = read_window(call, call.settings.sizes("kernel_size", rank), first);
     const std::int64_t filters = call.settings.integer("filters");

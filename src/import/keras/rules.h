@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "import/keras/call.h"
+#include "import/layers/options.h"
 
 /// The tables of rules, one a family of layers. rules.cpp joins them.
 namespace gatewright::keras {
@@ -39,8 +41,14 @@ std::span<const RuleRow> hls4ml_rules();
 std::span<const RuleRow> qkeras_rules();
 std::span<const RuleRow> hgq_rules();
 
-/// The row for a class, or null.
-const RuleRow* find_rule(const Object& object);
+/// The rule for a class: the user's own, or one of the tables.
+struct FoundRule {
+    std::function<void(Call& call)> rule;
+    Masking masking = Masking::ends;
+};
+std::optional<FoundRule> find_rule(const Object& object, const layers::ImportOptions& options);
+/// Lets a rule of the user's own convert a layer.
+void apply_custom_rule(Call& call, const layers::CustomRule& rule);
 /// Names of all classes that have rules, sorted: "Dense", "hgq>QDense".
 std::vector<std::string> rule_names();
 

@@ -142,6 +142,25 @@ std::string Weights::next_name() const {
     return *taken_ < own_.size() ? own_[*taken_].name : "";
 }
 
+std::vector<std::pair<std::string, Tensor>> Weights::take_all() {
+    std::vector<std::pair<std::string, Tensor>> out;
+    for (; *taken_ < own_.size(); ++*taken_) {
+        out.emplace_back(own_[*taken_].name, *own_[*taken_].tensor);
+    }
+    if (flat_ || group_ == nullptr) {
+        return out;
+    }
+    for (const auto& [name, group] : group_->groups) {
+        if (name == "vars") {
+            continue;
+        }
+        for (auto& [inner, tensor] : child(name).take_all()) {
+            out.emplace_back(name + "/" + inner, std::move(tensor));
+        }
+    }
+    return out;
+}
+
 std::size_t Weights::left() const {
     return own_.size() - *taken_;
 }

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/diagnostics.h"
@@ -39,6 +40,8 @@ class Weights {
     const Tensor* next();
     /// The name in the file of the one that `next` would give.
     std::string next_name() const;
+    /// All that is left, with the weights of objects inside this one ("dense/0"), by name.
+    std::vector<std::pair<std::string, Tensor>> take_all();
     /// How many weights this object itself has left.
     std::size_t left() const;
     /// The weight number `index` of this object itself, whatever was taken; null if there is none.

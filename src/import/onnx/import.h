@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "import/layers/options.h"
 #include "network/imported_model.h"
 
 namespace gatewright::onnx {
@@ -10,6 +11,7 @@ namespace gatewright::onnx {
 /// first axis of the inputs through the graph: if every operator keeps samples apart, it is left
 /// out of all shapes, whatever extent the file declares for it; else the model is taken as it is.
 /// Throws one Failure with all that is unsupported, by layer and attribute.
-network::ImportedModel import_onnx(const std::string& file);
+network::ImportedModel import_onnx(const std::string& file,
+                                   const layers::ImportOptions& options = {});
 
 }  // namespace gatewright::onnx

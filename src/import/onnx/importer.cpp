@@ -10,8 +10,9 @@
 
 namespace gatewright::onnx {
 
-Importer::Importer(const OnnxModel& model, FirstAxis first_axis)
-    : model_(model), first_axis_(first_axis) {
+Importer::Importer(const OnnxModel& model, FirstAxis first_axis,
+                   const layers::ImportOptions& options)
+    : model_(model), options_(options), first_axis_(first_axis) {
     out_.batched = first_axis != FirstAxis::data;
     out_.network.name = model.graph.name.empty() ? "model" : model.graph.name;
 }
@@ -101,16 +102,17 @@ void Importer::convert(const OnnxNode& node, Diagnostics& diagnostics) {
     const bool ready = std::all_of(node.inputs.begin(), node.inputs.end(), [&](const auto& name) {
         return name.empty() || values_.contains(name);
     });
-    const Rule rule = find_rule(node.domain, node.op_type);
-    if (rule == nullptr) {
+    const auto rule = find_rule(node.domain, node.op_type, options_);
+    if (!rule) {
         const std::vector<std::string> names = rule_names();
         const std::string near = nearest(node.op_type, names);
         diagnostics.add(Code::unsupported_operator, location_of(model_.file, node),
                         fmt::format("operator {}{} is not supported",
                                     node.domain.empty() ? "" : node.domain + "::", node.op_type),
-                        near.empty() || near == node.op_type
-                            ? "`gatewright list operators` shows what is."
-                            : fmt::format("The nearest one that is: {}.", near));
+                        (near.empty() || near == node.op_type
+                             ? "`gatewright list operators` shows what is. "
+                             : fmt::format("The nearest one that is: {}. ", near)) +
+                            layers::how_to_register(node.op_type));
         return;
     }
     if (!ready) {
@@ -265,16 +267,16 @@ network::ImportedModel Importer::run() {
     return std::move(out_);
 }
 
-network::ImportedModel import_onnx(const std::string& file) {
+network::ImportedModel import_onnx(const std::string& file, const layers::ImportOptions& options) {
     const OnnxModel model = read_model_file(file);
     for (const FirstAxis first_axis : {FirstAxis::samples, FirstAxis::one_sample}) {
         try {
-            return Importer(model, first_axis).run();
+            return Importer(model, first_axis, options).run();
         } catch (const BatchMixed&) {
             continue;
         }
     }
-    return Importer(model, FirstAxis::data).run();
+    return Importer(model, FirstAxis::data, options).run();
 }
 
 }  // namespace gatewright::onnx

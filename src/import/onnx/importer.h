@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "import/layers/builder.h"
+#include "import/layers/options.h"
 #include "import/onnx/model.h"
 #include "network/imported_model.h"
 
@@ -74,8 +75,12 @@ class Call : public layers::Builder {
 /// How one operator of the format is converted.
 using Rule = void (*)(Call& call);
 
-/// The rule for an operator, or null. Domains of QONNX and its producers share one table.
-Rule find_rule(std::string_view domain, std::string_view op_type);
+/// The rule for an operator: the user's own, or one of the tables; empty if there is none. Domains
+/// of QONNX and its producers share one table.
+std::function<void(Call& call)> find_rule(std::string_view domain, std::string_view op_type,
+                                          const layers::ImportOptions& options);
+/// Lets a rule of the user's own convert a node.
+void apply_custom_rule(Call& call, const layers::CustomRule& rule);
 /// Names of all operators that have rules, sorted.
 std::vector<std::string> rule_names();
 
@@ -89,7 +94,7 @@ enum class FirstAxis {
 
 class Importer {
   public:
-    Importer(const OnnxModel& model, FirstAxis first_axis);
+    Importer(const OnnxModel& model, FirstAxis first_axis, const layers::ImportOptions& options);
 
     /// Throws BatchMixed (not for FirstAxis::data) or Failure.
     network::ImportedModel run();
@@ -105,6 +110,8 @@ class Importer {
     std::vector<Operand> run_inner(const OnnxGraph& graph, const std::vector<Operand>& arguments,
                                    const std::string& prefix);
     Network& network() { return out_.network; }
+    network::ImportedModel& imported() { return out_; }
+    const layers::ImportOptions& options() const { return options_; }
     /// The extent that the file declares for the batch axis; nothing if free.
     std::optional<std::int64_t> declared_batch() const { return declared_batch_; }
 
@@ -114,6 +121,7 @@ class Importer {
     void convert(const OnnxNode& node, Diagnostics& diagnostics);
 
     const OnnxModel& model_;
+    const layers::ImportOptions& options_;
     FirstAxis first_axis_;
     std::optional<std::int64_t> declared_batch_;
     network::ImportedModel out_;

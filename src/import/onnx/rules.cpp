@@ -1,5 +1,7 @@
 #include "import/onnx/rules.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace gatewright::onnx {
@@ -29,9 +31,7 @@ Rule find_in(std::span<const RuleRow> rows, std::string_view op_type) {
     return nullptr;
 }
 
-}  // namespace
-
-Rule find_rule(std::string_view domain, std::string_view op_type) {
+Rule find_built_in(std::string_view domain, std::string_view op_type) {
     if (is_qonnx_domain(domain)) {
         return find_in(qonnx_rules(), op_type);
     }
@@ -47,6 +47,18 @@ Rule find_rule(std::string_view domain, std::string_view op_type) {
         }
     }
     return nullptr;
+}
+
+}  // namespace
+
+std::function<void(Call& call)> find_rule(std::string_view domain, std::string_view op_type,
+                                          const layers::ImportOptions& options) {
+    const Rule rule = find_built_in(domain, op_type);
+    const std::string full = fmt::format("{}{}{}", domain, domain.empty() ? "" : "::", op_type);
+    if (const layers::CustomRule* custom = options.rule(full, op_type, rule != nullptr)) {
+        return [custom](Call& call) { apply_custom_rule(call, *custom); };
+    }
+    return rule == nullptr ? std::function<void(Call&)>() : rule;
 }
 
 std::vector<std::string> rule_names() {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "import/layers/random.h"
 #include "import/layers/sample.h"
 #include "import/onnx/rules.h"
 #include "operators/move.h"
@@ -20,14 +21,31 @@ void identity(Call& call) {
 }
 
 void dropout(Call& call) {
-    call.ignore("ratio");  // inference keeps every element
-    call.ignore("seed");
+    call.ignore("seed");  // whoever uses the model gives the random words
+    double rate = call.real("ratio", 0.5);
+    if (call.has(1)) {
+        rate = call.scalar(1, "ratio");
+    }
+    if (call.importer().options().monte_carlo) {
+        call.ignore("is_test");
+        if (call.has(2)) {
+            call.scalar(2, "training mode");
+        }
+        const layers::Dropped dropped =
+            layers::drop(call, call.importer().imported(), call.operand(0),
+                         {rate, call.operand(0).sample_shape(), false});
+        call.set(dropped.y);
+        call.set(dropped.kept, 1);
+        call.set_type(ElementType::boolean, 1);
+        return;
+    }
     if (call.opset() < 7 && call.integer("is_test", 0) == 0) {
-        call.refuse("it is exported in training mode", "Export the model in evaluation mode.",
-                    "is_test");
+        call.refuse("it is exported in training mode",
+                    "Export the model in evaluation mode, or use --monte-carlo.", "is_test");
     }
     if (call.has(2) && call.scalar(2, "training mode") != 0) {
-        call.refuse("it is exported in training mode", "Export the model in evaluation mode.");
+        call.refuse("it is exported in training mode",
+                    "Export the model in evaluation mode, or use --monte-carlo.");
     }
     call.set(call.operand(0));
     Operand mask;  // inference keeps every element

@@ -6,6 +6,7 @@
 #include <limits>
 #include <numbers>
 
+#include "import/layers/random.h"
 #include "import/layers/sample.h"
 #include "import/torch/rules.h"
 #include "operators/layers.h"
@@ -395,25 +396,42 @@ void identity(Call& call) {
     call.set(call.operand("self"));
 }
 
-void dropout(Call& call) {
+/// What is dropped: each element by itself, or whole channels of [samples, channels, ...]. Of the
+/// layers for one and three axes, an input of other ranks is one sample: [channels, ...].
+enum class Drops { elements, channels, channels_1d, channels_3d };
+
+/// In training, or under --monte-carlo, elements are dropped; else all pass.
+layers::Dropped dropped(Call& call, Drops drops, bool alpha) {
     const double p = call.real("p");
-    const bool train = call.flag("train");
-    call.demand(!train || p == 0, "train", "it drops elements at random, as in training",
-                "Export the model in evaluation mode (model.eval()).");
-    call.set(call.operand("input"));
+    const bool train = call.flag("train", true);
+    const Operand x = call.operand("input");
+    if (!call.importer().options().monte_carlo) {
+        call.demand(!train || p == 0, "train", "it drops elements at random, as in training",
+                    "Export the model in evaluation mode (model.eval()), or use --monte-carlo.");
+        return {x, Call::tensor(Tensor::filled(x.sample_shape(), 1))};
+    }
+    Shape mask = x.sample_shape();
+    if (drops != Drops::elements) {
+        const bool alone = (drops == Drops::channels_1d && x.rank() != 3) ||
+                           (drops == Drops::channels_3d && x.rank() != 5);
+        const std::int64_t shared = alone ? 1 : 2;  // axes of the program's shape with own words
+        if (x.rank() < shared || x.batch_axis > 0) {
+            throw BatchMixed();
+        }
+        mask = layers::mask_along(
+            mask, static_cast<std::size_t>(x.batch_axis == 0 ? shared - 1 : shared));
+    }
+    return layers::drop(call, call.importer().imported(), x, {p, mask, alpha});
+}
+
+void dropout(Call& call, Drops drops, bool alpha) {
+    call.set(dropped(call, drops, alpha).y);
 }
 
 void native_dropout(Call& call) {
-    const double p = call.real("p");
-    const bool train = call.flag("train", true);
-    call.demand(!train || p == 0, "train", "it drops elements at random, as in training",
-                "Export the model in evaluation mode (model.eval()).");
-    const Operand x = call.operand("input");
-    call.set(x);
-    Operand mask;
-    mask.is_constant = true;
-    mask.constant = Tensor::filled(x.sample_shape(), 1);
-    call.set(mask, 1);
+    const layers::Dropped result = dropped(call, Drops::elements, false);
+    call.set(result.y);
+    call.set(result.kept, 1);
 }
 
 const RuleRow rows[] = {
@@ -526,10 +544,15 @@ const RuleRow rows[] = {
     {"aten.threshold", "default", &threshold},
     {"aten.glu", "default", &glu},
     {"aten.positive", "default", &identity, true},
-    {"aten.dropout", "default", &dropout, true, Joined::stays},
-    {"aten.feature_dropout", "default", &dropout, true},
-    {"aten.alpha_dropout", "default", &dropout, true},
-    {"aten.feature_alpha_dropout", "default", &dropout, true},
+    {"aten.dropout", "default", [](Call& c) { dropout(c, Drops::elements, false); }, true,
+     Joined::stays},
+    {"aten.feature_dropout", "default", [](Call& c) { dropout(c, Drops::channels, false); }, true},
+    // Layers of pickled modules; in programs they are written out.
+    {"aten.dropout1d", "default", [](Call& c) { dropout(c, Drops::channels_1d, false); }, true},
+    {"aten.dropout3d", "default", [](Call& c) { dropout(c, Drops::channels_3d, false); }, true},
+    {"aten.alpha_dropout", "default", [](Call& c) { dropout(c, Drops::elements, true); }, true},
+    {"aten.feature_alpha_dropout", "default", [](Call& c) { dropout(c, Drops::channels, true); },
+     true},
     {"aten.native_dropout", "default", &native_dropout},
 };
 

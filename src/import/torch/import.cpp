@@ -31,14 +31,14 @@ bool holds_program(std::span<const std::byte> bytes, const std::string& file) {
     return false;
 }
 
-Program read_any(const std::string& file) {
+Program read_any(const std::string& file, const layers::ImportOptions& options) {
     std::vector<std::byte> bytes = read_file_bytes(file);
     if (file.ends_with(".pt2") || holds_program(bytes, file)) {
         return read_program(std::move(bytes), file);
     }
-    const TorchFile saved(std::move(bytes), file);
+    const TorchFile saved(std::move(bytes), file, options);
     if (holds_module(saved)) {
-        return program_of_module(saved);
+        return program_of_module(saved, options);
     }
     throw Failure(Code::unsupported_form, {file, "", "", ""},
                   "it holds weights without the layers that use them (a state dictionary)",
@@ -47,16 +47,17 @@ Program read_any(const std::string& file) {
 
 }  // namespace
 
-network::ImportedModel import_torch(const std::string& file, const std::string& weights) {
+network::ImportedModel import_torch(const std::string& file, const std::string& weights,
+                                    const layers::ImportOptions& options) {
     if (file.ends_with(".safetensors")) {
         throw Failure(Code::unsupported_form, {file, "", "", ""},
                       "it holds weights without the layers that use them", how_to_export);
     }
-    Program program = read_any(file);
+    Program program = read_any(file, options);
     if (!weights.empty()) {
         replace_weights(program, weights);
     }
-    return import_program(program);
+    return import_program(program, options);
 }
 
 }  // namespace gatewright::torch

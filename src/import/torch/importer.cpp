@@ -54,7 +54,8 @@ Location location_of(const Program& program, const GraphNode& node, std::string 
     return {program.file, layer, std::string(target), std::move(attribute)};
 }
 
-Importer::Importer(const Program& program, BatchMode mode) : program_(program), mode_(mode) {
+Importer::Importer(const Program& program, BatchMode mode, const layers::ImportOptions& options)
+    : program_(program), mode_(mode), options_(options) {
     out_.batched = mode != BatchMode::none;
     out_.network.name = program.name;
 }
@@ -315,7 +316,7 @@ std::set<std::string> Importer::write_through(const GraphNode& node, const std::
         source.names.push_back(value);
         put.arguments.emplace_back("src", std::move(source));
         Call call(*this, put);
-        find_rule(put.target).row->rule(call);
+        find_rule(put.target, options_).rule(call);
         value = put.outputs.front();
         values_[base] = values_.at(value);
         fresh.insert({base, value});
@@ -325,11 +326,12 @@ std::set<std::string> Importer::write_through(const GraphNode& node, const std::
 }
 
 void Importer::convert(const GraphNode& node, Diagnostics& diagnostics) {
-    const FoundRule found = find_rule(node.target);
-    if (found.row == nullptr) {
+    const FoundRule found = find_rule(node.target, options_);
+    if (!found.rule) {
         diagnostics.add(Code::unsupported_operator, location_of(program_, node),
                         fmt::format("operator {} is not supported", node.target),
-                        "Write the layer with operators that are (docs/torch.md).");
+                        "Write the layer with operators that are (docs/torch.md). " +
+                            layers::how_to_register(name_of_target(node.target)));
         return;
     }
     for (const auto& [name, argument] : node.arguments) {
@@ -356,8 +358,8 @@ void Importer::convert(const GraphNode& node, Diagnostics& diagnostics) {
     Call call(*this, node);
     try {
         const std::optional<int> join_of =
-            kept_join(node, found.row->joined == Joined::stays, found.row->joined == Joined::known);
-        found.row->rule(call);
+            kept_join(node, found.joined == Joined::stays, found.joined == Joined::known);
+        found.rule(call);
         if (join_of) {
             joined_[node.outputs.at(0)] = *join_of;
         }
@@ -366,7 +368,7 @@ void Importer::convert(const GraphNode& node, Diagnostics& diagnostics) {
                             "this argument is not supported here", "Export the model without it.");
         }
         check_results(node);
-        follow_aliases(node, found.in_place, found.row->view);
+        follow_aliases(node, found.in_place, found.view);
     } catch (const BatchMixed&) {
         if (mode_ != BatchMode::none) {
             throw;
@@ -439,21 +441,22 @@ network::ImportedModel Importer::run() {
     return std::move(out_);
 }
 
-network::ImportedModel import_program(const Program& program) {
+network::ImportedModel import_program(const Program& program,
+                                      const layers::ImportOptions& options) {
     if (program.inputs.empty()) {
         throw Failure(Code::unsupported_form, {program.file, "", "", ""}, "the model has no inputs",
                       "Export a model that takes a tensor.");
     }
     for (const BatchMode mode : {BatchMode::followed, BatchMode::single}) {
         try {
-            return Importer(program, mode).run();
+            return Importer(program, mode, options).run();
         } catch (const BatchMixed&) {
             if (has_free_extents(program)) {
                 break;  // free: nothing says that samples stay apart
             }
         }
     }
-    return Importer(program, BatchMode::none).run();
+    return Importer(program, BatchMode::none, options).run();
 }
 
 }  // namespace gatewright::torch

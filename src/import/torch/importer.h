@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "import/layers/builder.h"
+#include "import/layers/options.h"
 #include "import/torch/model.h"
 #include "network/imported_model.h"
 
@@ -99,7 +100,7 @@ enum class BatchMode {
 
 class Importer {
   public:
-    Importer(const Program& program, BatchMode mode);
+    Importer(const Program& program, BatchMode mode, const layers::ImportOptions& options);
 
     /// Throws BatchMixed (not in the last mode) or Failure.
     network::ImportedModel run();
@@ -107,6 +108,8 @@ class Importer {
     const Program& program() const { return program_; }
     BatchMode mode() const { return mode_; }
     Network& network() { return out_.network; }
+    network::ImportedModel& imported() { return out_; }
+    const layers::ImportOptions& options() const { return options_; }
     bool known(const std::string& name) const;
     /// Throws if the value is not known; loads stored tensors.
     const Operand& find(const std::string& name);
@@ -140,6 +143,7 @@ class Importer {
 
     const Program& program_;
     BatchMode mode_;
+    const layers::ImportOptions& options_;
     std::optional<std::int64_t> declared_batch_;
     network::ImportedModel out_;
     std::map<std::string, Operand> values_;
@@ -154,6 +158,7 @@ class Importer {
 Location location_of(const Program& program, const GraphNode& node, std::string attribute = {});
 
 /// Layers of a program. Throws Failure.
-network::ImportedModel import_program(const Program& program);
+network::ImportedModel import_program(const Program& program,
+                                      const layers::ImportOptions& options = {});
 
 }  // namespace gatewright::torch

@@ -44,13 +44,14 @@ constexpr std::string_view modules_prefix = "torch.nn.modules.";
 
 }  // namespace
 
-Module::Module(const TorchFile& file, const PickleValue& object, std::string path)
+Module::Module(const TorchFile& file, const PickleValue& object, std::string path, bool custom)
     : file_(file), path_(std::move(path)) {
     type_ = object.text.substr(object.text.rfind('.') + 1);
-    if (object.kind != Kind::object || !object.text.starts_with(modules_prefix)) {
-        throw Failure(Code::code_refused, {file.file(), path_, object.text, ""},
-                      "its class is none of PyTorch's own layers, and its code is not in the file",
-                      "Export the model with torch.export.save (.pt2).");
+    if (object.kind != Kind::object || (!custom && !object.text.starts_with(modules_prefix))) {
+        throw Failure(
+            Code::code_refused, {file.file(), path_, object.text, ""},
+            "its class is none of PyTorch's own layers, and its code is not in the file",
+            "Export the model with torch.export.save (.pt2). " + layers::how_to_register(type_));
     }
     if (!object.has_state || file.at(object.state).kind != Kind::dict) {
         file.malformed("a layer has no attributes", path_);
@@ -204,6 +205,20 @@ std::vector<std::pair<std::string, const PickleValue*>> Module::children() const
     return out;
 }
 
+std::vector<std::pair<std::string, const PickleValue*>> Module::attributes() const {
+    std::vector<std::pair<std::string, const PickleValue*>> out;
+    for (std::size_t i = 0; i + 1 < state_->items.size(); i += 2) {
+        const std::string& name = file_.at(state_->items[i]).text;
+        const bool common = std::find(std::begin(bookkeeping), std::end(bookkeeping), name) !=
+                                std::end(bookkeeping) ||
+                            std::find(std::begin(hooks), std::end(hooks), name) != std::end(hooks);
+        if (!common) {
+            out.emplace_back(name, &file_.at(state_->items[i + 1]));
+        }
+    }
+    return out;
+}
+
 void Module::store(Program& program) const {
     for (const char* kind : {"_parameters", "_buffers"}) {
         const PickleValue* dict = file_.pickle().find(*state_, kind);
@@ -231,8 +246,13 @@ void Module::check_used() const {
 
 void Chain::add(const Module& module, const std::string& target, const std::string& self,
                 Arguments arguments) {
+    call(module, "torch.ops.aten." + target, self, std::move(arguments));
+}
+
+void Chain::call(const Module& module, std::string target, const std::string& self,
+                 Arguments arguments) {
     GraphNode node;
-    node.target = "torch.ops.aten." + target;
+    node.target = std::move(target);
     node.name = module.path().empty() ? module.type() : module.path();
     node.arguments.emplace_back(self, value(last_));
     for (auto& argument : arguments) {

@@ -16,7 +16,8 @@ namespace gatewright::torch {
 /// left at the end is an error.
 class Module {
   public:
-    Module(const TorchFile& file, const PickleValue& object, std::string path);
+    /// `custom`: the class has a rule of the user's own; else it must be PyTorch's.
+    Module(const TorchFile& file, const PickleValue& object, std::string path, bool custom = false);
 
     const std::string& path() const { return path_; }
     const std::string& type() const { return type_; }  ///< "Conv2d"
@@ -42,6 +43,8 @@ class Module {
     bool has_tensor(std::string_view name) const;
     /// The layers within, in order.
     std::vector<std::pair<std::string, const PickleValue*>> children() const;
+    /// Its own attributes by name, without what every module has.
+    std::vector<std::pair<std::string, const PickleValue*>> attributes() const;
     /// Moves its tensors into the program, under their paths.
     void store(Program& program) const;
     void check_used() const;
@@ -68,6 +71,9 @@ class Chain {
     /// Adds a node of "aten.x.overload"; its first argument is the chain's last value.
     void add(const Module& module, const std::string& target, const std::string& self,
              Arguments arguments);
+    /// The same of any target.
+    void call(const Module& module, std::string target, const std::string& self,
+              Arguments arguments);
     /// A tensor of the module, or None.
     static Argument tensor(const Module& module, const std::string& name);
     static Argument number(double value);
@@ -87,5 +93,8 @@ class Chain {
 
 /// Adds a layer to the chain; false if layers of its class are not known.
 bool add_layer(Chain& chain, Module& module);
+/// Adds a layer that a rule of the user's own converts, with the layers inside it.
+void add_custom_layer(Chain& chain, const TorchFile& file, Module& module,
+                      const std::string& class_name, Program& program);
 
 }  // namespace gatewright::torch

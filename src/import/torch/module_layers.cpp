@@ -60,12 +60,10 @@ void unflatten(Chain& c, Module& m) {
            {"sizes", Chain::integers(m.integers("unflattened_size"))}});
 }
 
-void dropout(Chain& c, Module& m) {
-    const double p = m.real("p");
-    if (p != 0) {
-        demand_evaluation(m);
-    }
-    c.add(m, "dropout.default", "input", {{"p", Chain::number(p)}, {"train", Chain::flag(false)}});
+/// In training mode the operator refuses, save under --monte-carlo.
+void dropout(Chain& c, Module& m, const char* target) {
+    c.add(m, target, "input",
+          {{"p", Chain::number(m.real("p"))}, {"train", Chain::flag(m.training())}});
 }
 
 /// One number of the layer, by the operator's name of it.
@@ -339,12 +337,13 @@ constexpr LayerRow rows[] = {
     {"NonDynamicallyQuantizableLinear", &linear},
     {"Flatten", &flatten},
     {"Unflatten", &unflatten},
-    {"Dropout", &dropout},
-    {"Dropout1d", &dropout},
-    {"Dropout2d", &dropout},
-    {"Dropout3d", &dropout},
-    {"AlphaDropout", &dropout},
-    {"FeatureAlphaDropout", &dropout},
+    {"Dropout", [](Chain& c, Module& m) { dropout(c, m, "dropout.default"); }},
+    {"Dropout1d", [](Chain& c, Module& m) { dropout(c, m, "dropout1d.default"); }},
+    {"Dropout2d", [](Chain& c, Module& m) { dropout(c, m, "feature_dropout.default"); }},
+    {"Dropout3d", [](Chain& c, Module& m) { dropout(c, m, "dropout3d.default"); }},
+    {"AlphaDropout", [](Chain& c, Module& m) { dropout(c, m, "alpha_dropout.default"); }},
+    {"FeatureAlphaDropout",
+     [](Chain& c, Module& m) { dropout(c, m, "feature_alpha_dropout.default"); }},
     GATEWRIGHT_PLAIN("Identity", "alias.default"),
     {"ReLU", &relu},
     GATEWRIGHT_PLAIN("Sigmoid", "sigmoid.default"),

@@ -14,15 +14,23 @@ constexpr int deepest = 64;
 
 /// Layers of a Sequential, those within it in their place.
 void add_module(const TorchFile& file, const PickleValue& object, const std::string& path,
-                Program& program, Chain& chain, std::vector<Module>& layers, int depth) {
+                Program& program, Chain& chain, std::vector<Module>& layers, int depth,
+                const layers::ImportOptions& options) {
     if (depth > deepest) {
         file.malformed("its layers lie within each other without end", path);
     }
-    Module module(file, object, path);
+    const std::string last = object.text.substr(object.text.rfind('.') + 1);
+    const bool custom =
+        options.rule(object.text, last, object.text.starts_with("torch.nn.")) != nullptr;
+    Module module(file, object, path, custom);
+    if (custom) {
+        add_custom_layer(chain, file, module, object.text, program);
+        return;
+    }
     if (module.type() == "Sequential") {
         for (const auto& [name, child] : module.children()) {
             add_module(file, *child, path.empty() ? name : path + "." + name, program, chain,
-                       layers, depth + 1);
+                       layers, depth + 1, options);
         }
         return;
     }
@@ -30,7 +38,8 @@ void add_module(const TorchFile& file, const PickleValue& object, const std::str
     if (!add_layer(chain, module)) {
         throw Failure(Code::unsupported_operator, {file.file(), path, module.type(), ""},
                       fmt::format("layers of class {} are not read from a pickle", object.text),
-                      "Export the model with torch.export.save (.pt2).");
+                      "Export the model with torch.export.save (.pt2). " +
+                          layers::how_to_register(object.text));
     }
     module.check_used();
     layers.push_back(std::move(module));
@@ -55,7 +64,7 @@ std::optional<Shape> sample_shape(const Program& program) {
         }
         // What keeps a vector as it is.
         const bool keeps =
-            target.ends_with("dropout.default") || target.ends_with("alias.default") ||
+            target.find("dropout") != std::string::npos || target.ends_with("alias.default") ||
             target.ends_with("relu.default") || target.ends_with("tanh.default") ||
             target.ends_with("sigmoid.default") || target.ends_with("batch_norm.default") ||
             target.ends_with("flatten.using_ints");
@@ -72,12 +81,12 @@ bool holds_module(const TorchFile& file) {
     return file.root().kind == Kind::object;
 }
 
-Program program_of_module(const TorchFile& file) {
+Program program_of_module(const TorchFile& file, const layers::ImportOptions& options) {
     Program program;
     program.file = file.file();
     Chain chain(program);
     std::vector<Module> layers;
-    add_module(file, file.root(), "", program, chain, layers, 0);
+    add_module(file, file.root(), "", program, chain, layers, 0, options);
     const std::optional<Shape> sample = sample_shape(program);
     if (!sample) {
         throw Failure(Code::unsupported_form, {file.file(), "input", "", ""},

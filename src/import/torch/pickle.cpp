@@ -28,7 +28,9 @@ bool is_printable(std::string_view text) {
 
 class Reader : private PickleBytes {
   public:
-    using PickleBytes::PickleBytes;
+    Reader(std::span<const std::byte> bytes, const std::string& file,
+           const layers::ImportOptions& options)
+        : PickleBytes(bytes, file), options_(options) {}
 
     Pickle run() {
         while (!step()) {
@@ -167,7 +169,7 @@ class Reader : private PickleBytes {
         if (!is_printable(full)) {
             malformed("names with what is no name");
         }
-        if (!is_known_name(full)) {
+        if (!is_known_name(full) && options_.rule(full, name, false) == nullptr) {
             const bool is_class = module.starts_with("__main__") ||
                                   module.find('.') != std::string::npos || module == "models" ||
                                   module == "model";
@@ -175,7 +177,8 @@ class Reader : private PickleBytes {
                           fmt::format("the file asks for {} '{}', which is code outside PyTorch's "
                                       "own layers; nothing of a file is run",
                                       is_class ? "the class or function" : "the function", full),
-                          "Export the model with torch.export.save (.pt2).");
+                          fmt::format("Export the model with torch.export.save (.pt2){}",
+                                      is_class ? ". " + layers::how_to_register(name) : "."));
         }
         if (full.starts_with("__builtin__.")) {
             full = "builtins." + full.substr(12);
@@ -303,6 +306,7 @@ class Reader : private PickleBytes {
     /// One instruction; true at the end.
     bool step();
 
+    const layers::ImportOptions& options_;
     std::size_t copied_ = 0;
     std::vector<PickleRef> stack_;
     std::unordered_map<std::uint64_t, PickleRef> memo_;
@@ -576,8 +580,9 @@ const PickleValue* Pickle::find(const PickleValue& dict, std::string_view key) c
     return nullptr;
 }
 
-Pickle read_pickle(std::span<const std::byte> bytes, const std::string& file) {
-    return Reader(bytes, file).run();
+Pickle read_pickle(std::span<const std::byte> bytes, const std::string& file,
+                   const layers::ImportOptions& options) {
+    return Reader(bytes, file, options).run();
 }
 
 }  // namespace gatewright::torch

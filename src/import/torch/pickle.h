@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "import/layers/options.h"
+
 /// Reads Python pickles without running anything. What a pickle would call becomes a value that
 /// names the callable and holds its arguments; whoever reads the values knows what a few such
 /// names mean. Names beyond a fixed table are refused.
@@ -51,7 +53,9 @@ struct Pickle {
 
 /// Reads the pickle that the bytes begin with. Values may refer to each other in circles, so what
 /// walks them needs a bound on depth. `file` is named in errors. Throws Failure: store_malformed,
-/// or code_refused for a name that is not known to be harmless.
-Pickle read_pickle(std::span<const std::byte> bytes, const std::string& file);
+/// or code_refused for a name that is not known to be harmless; classes with rules of the user's
+/// own are.
+Pickle read_pickle(std::span<const std::byte> bytes, const std::string& file,
+                   const layers::ImportOptions& options = {});
 
 }  // namespace gatewright::torch

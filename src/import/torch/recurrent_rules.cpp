@@ -187,6 +187,9 @@ void recurrent(Call& call, const Cell& cell) {
     call.demand(!call.flag("train") || dropout == 0, "train",
                 "it drops elements at random, as in training",
                 "Export the model in evaluation mode (model.eval()).");
+    call.demand(!call.importer().options().monte_carlo || dropout == 0, "dropout",
+                "--monte-carlo keeps layers of dropout alive, not what others drop",
+                "Leave out --monte-carlo, or build the model with layers of dropout.");
     std::optional<Operand> hx;
     std::optional<Operand> cx;
     if (cell.kind == CellKind::lstm) {

@@ -44,9 +44,8 @@ const RuleRow* find_row(std::string_view name, std::string_view overload) {
     return nullptr;
 }
 
-}  // namespace
-
-FoundRule find_rule(std::string_view target) {
+/// The row for a target, and whether it writes into its first argument.
+std::pair<const RuleRow*, bool> find_target(std::string_view target) {
     if (target.starts_with("torch.ops.")) {
         target.remove_prefix(10);
     }
@@ -65,6 +64,32 @@ FoundRule find_rule(std::string_view target) {
         return {find_row(name, overload), true};
     }
     return {};
+}
+
+}  // namespace
+
+std::string_view name_of_target(std::string_view target) {
+    if (target.starts_with("torch.ops.")) {
+        target.remove_prefix(10);
+    }
+    if (target.ends_with(".default")) {
+        target.remove_suffix(8);
+    }
+    return target;
+}
+
+FoundRule find_rule(std::string_view target, const layers::ImportOptions& options) {
+    const auto [row, in_place] = find_target(target);
+    const std::string_view full = name_of_target(target);
+    const std::string_view plain = full.substr(full.rfind('.') + 1);
+    if (const layers::CustomRule* custom = options.rule(full, plain, row != nullptr)) {
+        return {[custom](Call& call) { apply_custom_rule(call, *custom); }, false, Joined::mixes,
+                false};
+    }
+    if (row == nullptr) {
+        return {};
+    }
+    return {row->rule, row->view, row->joined, in_place};
 }
 
 std::vector<std::string> rule_names() {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -45,12 +46,18 @@ std::span<const RuleRow> resize_rules();
 std::span<const RuleRow> quantiser_rules();
 std::span<const RuleRow> symbol_rules();
 
-/// The rule for a target, and whether it writes into its first argument.
+/// The rule for a target, the user's own or one of the tables; empty if there is none.
 struct FoundRule {
-    const RuleRow* row = nullptr;
-    bool in_place = false;
+    std::function<void(Call& call)> rule;
+    bool view = false;
+    Joined joined = Joined::mixes;
+    bool in_place = false;  ///< it writes into its first argument
 };
-FoundRule find_rule(std::string_view target);
+FoundRule find_rule(std::string_view target, const layers::ImportOptions& options);
+/// The target as a user's rule is registered for it: "mylib.myop", "aten.add.Tensor".
+std::string_view name_of_target(std::string_view target);
+/// Lets a rule of the user's own convert a node.
+void apply_custom_rule(Call& call, const layers::CustomRule& rule);
 /// Targets of all rules, sorted.
 std::vector<std::string> rule_names();
 /// Whether an argument of this name never changes a value, whatever the operator.

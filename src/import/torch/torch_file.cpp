@@ -37,11 +37,13 @@ bool is_archive(std::span<const std::byte> bytes) {
     return bytes.size() >= 4 && std::memcmp(bytes.data(), "PK\3\4", 4) == 0;
 }
 
-TorchFile::TorchFile(std::vector<std::byte> bytes, std::string file) : file_(std::move(file)) {
+TorchFile::TorchFile(std::vector<std::byte> bytes, std::string file,
+                     const layers::ImportOptions& options)
+    : file_(std::move(file)) {
     if (is_archive(bytes)) {
-        read_archive(std::move(bytes));
+        read_archive(std::move(bytes), options);
     } else {
-        read_plain(std::move(bytes));
+        read_plain(std::move(bytes), options);
     }
 }
 
@@ -50,7 +52,7 @@ void TorchFile::malformed(std::string message, const std::string& layer) const {
                   "Save the file again.");
 }
 
-void TorchFile::read_archive(std::vector<std::byte> bytes) {
+void TorchFile::read_archive(std::vector<std::byte> bytes, const layers::ImportOptions& options) {
     const store::Archive archive(std::move(bytes), file_);
     std::string root;
     bool found = false;
@@ -76,7 +78,7 @@ void TorchFile::read_archive(std::vector<std::byte> bytes) {
         }
         big_endian_ = order == "big";
     }
-    pickle_ = read_pickle(archive.read(root + "data.pkl"), file_);
+    pickle_ = read_pickle(archive.read(root + "data.pkl"), file_, options);
     for (const PickleValue& value : pickle_.values) {
         if (value.kind != Kind::persistent) {
             continue;
@@ -88,12 +90,12 @@ void TorchFile::read_archive(std::vector<std::byte> bytes) {
     }
 }
 
-void TorchFile::read_plain(std::vector<std::byte> bytes) {
+void TorchFile::read_plain(std::vector<std::byte> bytes, const layers::ImportOptions& options) {
     // Pickles: a magic number, a version, the writer's machine, the content, the storages' keys;
     // behind them the storages, each an extent and its elements.
     std::span<const std::byte> rest(bytes);
     const auto next = [&]() {
-        Pickle pickle = read_pickle(rest, file_);
+        Pickle pickle = read_pickle(rest, file_, options);
         rest = rest.subspan(pickle.size);
         return pickle;
     };

@@ -14,7 +14,8 @@ namespace gatewright::torch {
 class TorchFile {
   public:
     /// Takes the file's bytes; `file` is named in errors. Throws Failure.
-    TorchFile(std::vector<std::byte> bytes, std::string file);
+    TorchFile(std::vector<std::byte> bytes, std::string file,
+              const layers::ImportOptions& options = {});
 
     const Pickle& pickle() const { return pickle_; }
     const PickleValue& root() const { return pickle_.at(pickle_.root); }
@@ -36,8 +37,8 @@ class TorchFile {
         std::vector<std::byte> bytes;
     };
 
-    void read_archive(std::vector<std::byte> bytes);
-    void read_plain(std::vector<std::byte> bytes);
+    void read_archive(std::vector<std::byte> bytes, const layers::ImportOptions& options);
+    void read_plain(std::vector<std::byte> bytes, const layers::ImportOptions& options);
     /// The key and type of a storage from its persistent id.
     std::pair<std::string, ScalarType> storage_id(const PickleValue& persistent) const;
 
