@@ -121,16 +121,19 @@ void FloatEngine::Plan::compile(const network::Network& layers) {
     std::vector<std::vector<Tensor>> constants(nodes.size());  // of nodes that need no input
     std::vector<std::vector<Place>> places(nodes.size());
     std::int64_t largest = 1;
+    // Inputs are there from the beginning, wherever they stand, and are never given away.
+    for (const network::NodeId id : layers.inputs()) {
+        const Place place = take(element_count(nodes[id].types.front().shape));
+        inputs.push_back(place);
+        places[id] = {place};
+        readers_[place.buffer] += uses[id][0] + 1;
+    }
     for (network::NodeId id = 0; id < nodes.size(); ++id) {
         const network::Node& node = nodes[id];
         for (const network::TensorType& type : node.types) {
             largest = std::max(largest, element_count(type.shape));
         }
         if (node.op == &network::input_operator) {
-            const Place place = take(element_count(node.types.front().shape));
-            inputs.push_back(place);
-            places[id] = {place};
-            readers_[place.buffer] += uses[id][0] + 1;  // inputs are never given away
             continue;
         }
         if (node.op->reference == nullptr) {

@@ -47,12 +47,13 @@ def only(outputs):
 
 
 def test_equals_numpy_with_the_words_that_are_drawn(tmp_path):
-    file = model(tmp_path, layer("Dropout", "drop", rate=0.25, seed=1), dense())
+    twice = layer("Rescaling", "twice", scale=2.0, offset=0.0)
+    file = model(tmp_path, twice, layer("Dropout", "drop", rate=0.25, seed=1), dense())
     alive = gatewright.load(file, monte_carlo=True)
     assert [port["name"] for port in alive.inputs] == ["x", "drop.random"]
     for seed in (0, 5):
         random = words((4, 2), seed)
-        expected = np.maximum(dropped(X, random, 0.25) @ KERNEL + BIAS, 0)
+        expected = np.maximum(dropped(2 * X, random, 0.25) @ KERNEL + BIAS, 0)
         np.testing.assert_allclose(
             only(alive.predict(X, seed=seed, exact=False)), expected, rtol=1e-6
         )

@@ -14,6 +14,6 @@ namespace gatewright::torch {
 bool holds_module(const TorchFile& file);
 
 /// Throws Failure.
-Program program_of_module(const TorchFile& file, const layers::ImportOptions& options);
+Program program_of_module(const TorchFile& file, const layers::ImportOptions& options = {});
 
 }  // namespace gatewright::torch
