@@ -139,7 +139,8 @@ void relu(Call& call) {
     const double slope = call.settings.real("negative_slope", 0);
     const double threshold = call.settings.real("threshold", 0);
     const bool cut = call.settings.has("max_value");
-    const double most = call.settings.real("max_value", 0);
+    const double most = cut ? call.settings.real("max_value") : 0;
+    call.settings.ignore("max_value");  // null: none
     if (slope != 0 && !cut && threshold == 0) {
         call.set(call.function("leaky", x, {Call::number(slope)}));
         return;

@@ -4,6 +4,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
+
+#include "import/layers/refusal.h"
 
 namespace gatewright::keras {
 
@@ -56,6 +59,18 @@ const Json& Settings::value(const std::string& key) {
     return has(key) ? *config_.find(key) : null_value;
 }
 
+bool Settings::given(const std::string& key) {
+    used_.insert(key);
+    const auto at = config_.is_object() ? config_.find(key) : config_.end();
+    if (at == config_.end()) {
+        return false;
+    }
+    if (at->is_null()) {
+        refuse(key, "it is null, and has a meaning only if it is a value or left out");
+    }
+    return true;
+}
+
 const Json& Settings::required(const std::string& key) {
     const Json& found = value(key);
     if (found.is_null()) {
@@ -68,17 +83,25 @@ const Json& Settings::required(const std::string& key) {
 }
 
 void Settings::wrong_kind(const std::string& key, std::string_view expected) const {
-    std::string seen = config_.find(key)->dump(-1, ' ', false, Json::error_handler_t::replace);
-    if (seen.size() > 80) {
-        seen = seen.substr(0, 77) + "...";
-    }
-    refuse(key, fmt::format("it is {}, and should be {}", seen, expected));
+    refuse(key, fmt::format("it is {}, and should be {}", shown(key), expected));
 }
 
 void Settings::refuse(const std::string& key, std::string message, std::string remedy) const {
     Location where = where_;
     where.attribute = prefix_ + key;
-    throw Failure(Code::unsupported_attribute, where, std::move(message), std::move(remedy));
+    throw Failure(std::vector<Diagnostic>{layers::completed(
+        {Code::unsupported_attribute, where, std::move(message), std::move(remedy)}, shown(key))});
+}
+
+std::string Settings::shown(const std::string& key) const {
+    const auto at = config_.is_object() ? config_.find(key) : config_.end();
+    if (at == config_.end()) {
+        return {};
+    }
+    if (at->is_number_float() && !std::isfinite(at->get<double>())) {
+        return fmt::format("{}", at->get<double>());  // JSON has no word for it
+    }
+    return layers::shortened(at->dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
 std::int64_t Settings::integer(const std::string& key) {
@@ -88,16 +111,14 @@ std::int64_t Settings::integer(const std::string& key) {
         return found.get<std::int64_t>();
     }
     const auto real = number_of(found);
-    if (real &&
-        *real == static_cast<double>(static_cast<std::int64_t>(std::clamp(*real, -9e15, 9e15)))) {
+    if (real && std::abs(*real) < 9e15 && *real == std::floor(*real)) {
         return static_cast<std::int64_t>(*real);
     }
     wrong_kind(key, "an integer");
 }
 
 std::int64_t Settings::integer(const std::string& key, std::int64_t otherwise) {
-    used_.insert(key);
-    return has(key) ? integer(key) : otherwise;
+    return given(key) ? integer(key) : otherwise;
 }
 
 double Settings::real(const std::string& key) {
@@ -109,8 +130,7 @@ double Settings::real(const std::string& key) {
 }
 
 double Settings::real(const std::string& key, double otherwise) {
-    used_.insert(key);
-    return has(key) ? real(key) : otherwise;
+    return given(key) ? real(key) : otherwise;
 }
 
 std::string Settings::text(const std::string& key) {
@@ -122,8 +142,7 @@ std::string Settings::text(const std::string& key) {
 }
 
 std::string Settings::text(const std::string& key, const std::string& otherwise) {
-    used_.insert(key);
-    return has(key) ? text(key) : otherwise;
+    return given(key) ? text(key) : otherwise;
 }
 
 bool Settings::flag(const std::string& key) {
@@ -138,8 +157,7 @@ bool Settings::flag(const std::string& key) {
 }
 
 bool Settings::flag(const std::string& key, bool otherwise) {
-    used_.insert(key);
-    return has(key) ? flag(key) : otherwise;
+    return given(key) ? flag(key) : otherwise;
 }
 
 Shape Settings::integers(const std::string& key) {
@@ -174,8 +192,7 @@ Shape Settings::sizes(const std::string& key, std::size_t count) {
 }
 
 Shape Settings::sizes(const std::string& key, std::size_t count, std::int64_t otherwise) {
-    used_.insert(key);
-    return has(key) ? sizes(key, count) : Shape(count, otherwise);
+    return given(key) ? sizes(key, count) : Shape(count, otherwise);
 }
 
 std::vector<double> Settings::reals(const std::string& key) {

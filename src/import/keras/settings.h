@@ -14,8 +14,8 @@
 namespace gatewright::keras {
 
 /// The configuration of a layer or of another serialised object, with a record of what was used:
-/// reading a key marks it, and what is left at the end is an error. A key that is missing or null
-/// gives `otherwise`; without that, it is an error.
+/// reading a key marks it, and what is left at the end is an error. A key that is missing gives
+/// `otherwise`; without that, it is an error, as null is unless a function says so.
 class Settings {
   public:
     /// `prefix` is put before keys in messages ("activation.").
@@ -63,6 +63,10 @@ class Settings {
 
   private:
     const Json& value(const std::string& key);
+    /// Marks a key, and tells whether it is there; refuses null.
+    bool given(const std::string& key);
+    /// The value for messages, cut to a line.
+    std::string shown(const std::string& key) const;
     const Json& required(const std::string& key);
     [[noreturn]] void wrong_kind(const std::string& key, std::string_view expected) const;
 

@@ -4,9 +4,12 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <span>
 
+#include "import/layers/refusal.h"
 #include "import/onnx/import.h"
 #include "import/onnx/model_file.h"
+#include "import/onnx/reading.h"
 
 namespace gatewright::onnx {
 
@@ -28,6 +31,25 @@ bool is_number(ElementType type) {
     return type == ElementType::undefined || type == ElementType::boolean || is_integer(type) ||
            is_float(type);
 }
+
+template <class T>
+std::string list_text(const std::vector<T>& values) {
+    const auto shown = std::span(values).first(std::min<std::size_t>(values.size(), 20));
+    return fmt::format("[{}{}]", fmt::join(shown, ", "),
+                       shown.size() < values.size() ? ", ..." : "");
+}
+
+/// An attribute's value for messages.
+struct ValueText {
+    std::string operator()(std::int64_t value) const { return fmt::format("{}", value); }
+    std::string operator()(double value) const { return fmt::format("{}", value); }
+    std::string operator()(const std::string& value) const {
+        return is_printable_utf8(value) ? fmt::format("'{}'", value) : "a text of other bytes";
+    }
+    std::string operator()(const std::vector<std::int64_t>& list) const { return list_text(list); }
+    std::string operator()(const std::vector<double>& list) const { return list_text(list); }
+    std::string operator()(const auto& other) const { return kind_of(OnnxAttribute(other)); }
+};
 
 }  // namespace
 
@@ -135,7 +157,11 @@ void Importer::convert(const OnnxNode& node, Diagnostics& diagnostics) {
         }
     } catch (const Failure& failure) {
         for (const Diagnostic& d : failure.diagnostics()) {
-            diagnostics.add(d.code, d.where, d.message, d.remedy);
+            const auto at = node.attributes.find(d.where.attribute);
+            const Diagnostic full = layers::completed(d, at == node.attributes.end()
+                                                             ? std::string()
+                                                             : std::visit(ValueText{}, at->second));
+            diagnostics.add(full.code, full.where, full.message, full.remedy);
         }
     }
 }

@@ -1,10 +1,12 @@
 #include "import/torch/importer.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <limits>
 
+#include "import/layers/refusal.h"
 #include "import/torch/rules.h"
 
 namespace gatewright::torch {
@@ -40,6 +42,40 @@ bool has_free_extents(const Program& program) {
                std::any_of(meta->second.sizes.begin(), meta->second.sizes.end(),
                            [](const GraphInteger& size) { return !size.symbol.empty(); });
     });
+}
+
+/// An argument's value for messages; nothing for what has no short form.
+std::string value_text(const Argument& argument) {
+    using Kind = Argument::Kind;
+    std::vector<std::string> parts;
+    for (const GraphInteger& integer : argument.integers) {
+        const bool flag = argument.kind == Kind::boolean || argument.kind == Kind::booleans;
+        parts.push_back(!integer.symbol.empty() ? integer.symbol
+                        : flag                  ? (integer.value != 0 ? "True" : "False")
+                                                : fmt::format("{}", integer.value));
+    }
+    for (const double real : argument.reals) {
+        parts.push_back(fmt::format("{}", real));
+    }
+    for (const std::string& text : argument.texts) {
+        parts.push_back(fmt::format("'{}'", text));
+    }
+    switch (argument.kind) {
+        case Kind::integer:
+        case Kind::real:
+        case Kind::boolean:
+        case Kind::text:
+            return parts.empty() ? "" : parts.front();
+        case Kind::type:
+            return to_string(static_cast<ScalarType>(argument.integers.front().value));
+        case Kind::integers:
+        case Kind::reals:
+        case Kind::booleans:
+        case Kind::texts:
+            return fmt::format("[{}]", fmt::join(parts, ", "));
+        default:
+            return {};
+    }
 }
 
 }  // namespace
@@ -381,7 +417,12 @@ void Importer::convert(const GraphNode& node, Diagnostics& diagnostics) {
             values_.erase(output);
         }
         for (const Diagnostic& d : failure.diagnostics()) {
-            diagnostics.add(d.code, d.where, d.message, d.remedy);
+            const auto at = std::find_if(
+                node.arguments.begin(), node.arguments.end(),
+                [&](const auto& argument) { return argument.first == d.where.attribute; });
+            const Diagnostic full = layers::completed(
+                d, at == node.arguments.end() ? std::string() : value_text(at->second));
+            diagnostics.add(full.code, full.where, full.message, full.remedy);
         }
     }
 }
