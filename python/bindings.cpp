@@ -115,9 +115,10 @@ std::string convert(const nb::tuple& source, const std::string& output,
                     const std::optional<std::string>& target, std::optional<double> clock_period,
                     std::optional<int> stages, std::optional<int> latency, bool register_inputs,
                     bool register_outputs, bool clock_enable, int extra_depth,
-                    const std::string& config, const std::string& calibration,
-                    std::optional<int> bits, std::optional<double> max_error,
-                    const std::string& final_activation, bool force) {
+                    const std::string& effort, const std::string& config,
+                    const std::string& calibration, std::optional<int> bits,
+                    std::optional<double> max_error, const std::string& final_activation,
+                    bool force) {
     project::ConvertOptions options;
     options.source = source_of(source);
     options.output = output;
@@ -133,6 +134,7 @@ std::string convert(const nb::tuple& source, const std::string& output,
     options.settings.register_outputs = register_outputs;
     options.settings.clock_enable = clock_enable;
     options.settings.extra_depth = extra_depth;
+    options.settings.effort = effort;
     options.config = config;
     options.calibration = calibration;
     options.calibration_options = {bits, max_error};
@@ -141,6 +143,44 @@ std::string convert(const nb::tuple& source, const std::string& output,
     nlohmann::ordered_json json = project::convert(options);
     json.erase("model");
     return json.dump();
+}
+
+/// `weights`: a matrix, row by row; `low`, `high`, `arrival`: one per row.
+nb::tuple adder_graph(const std::vector<std::int64_t>& weights, std::int64_t n_out,
+                      const std::vector<std::int64_t>& low, const std::vector<std::int64_t>& high,
+                      const std::vector<int>& arrival, std::optional<int> extra_depth,
+                      const std::string& effort, std::uint64_t seed) {
+    const linear::Matrix matrix{static_cast<std::int64_t>(low.size()), n_out, weights};
+    std::vector<Interval> ranges;
+    for (std::size_t i = 0; i < low.size(); ++i) {
+        ranges.push_back({low[i], high[i]});
+    }
+    linear::Search chosen = linear::search_named(effort);
+    chosen.attempts.extra_depth = extra_depth.value_or(-1);
+    chosen.seed = seed;
+    linear::AdderGraph graph;
+    linear::Figures figures;
+    {
+        const nb::gil_scoped_release release;
+        graph = linear::find_adder_graph(matrix, ranges, chosen, arrival);
+        if (const std::string difference = linear::prove(graph, matrix); !difference.empty()) {
+            throw Failure(Code::width_exceeded, {},
+                          "the adder graph of this matrix cannot be proven: " + difference);
+        }
+        figures = linear::figures_of(graph, ranges, arrival);
+    }
+    nb::list operations;
+    for (const linear::Addition& addition : graph.additions) {
+        operations.append(nb::make_tuple(addition.a, static_cast<int>(addition.shift_a),
+                                         addition.negate_a, addition.b,
+                                         static_cast<int>(addition.shift_b), addition.negate_b));
+    }
+    nb::list outputs;
+    for (const linear::Output& output : graph.outputs) {
+        outputs.append(nb::make_tuple(output.value, static_cast<int>(output.shift), output.negate));
+    }
+    return nb::make_tuple(operations, outputs, figures.adders, figures.depth,
+                          figures.full_adder_bits);
 }
 
 std::string config_template(const nb::tuple& source) {
@@ -229,8 +269,10 @@ NB_MODULE(_core, m) {
           "trace"_a, "threads"_a, "seed"_a);
     m.def("convert", &convert, "source"_a, "output"_a, "backends"_a, "target"_a.none(),
           "clock_period"_a.none(), "stages"_a.none(), "latency"_a.none(), "register_inputs"_a,
-          "register_outputs"_a, "clock_enable"_a, "extra_depth"_a, "config"_a, "calibration"_a,
-          "bits"_a.none(), "max_error"_a.none(), "final_activation"_a, "force"_a);
+          "register_outputs"_a, "clock_enable"_a, "extra_depth"_a, "effort"_a, "config"_a,
+          "calibration"_a, "bits"_a.none(), "max_error"_a.none(), "final_activation"_a, "force"_a);
+    m.def("adder_graph", &adder_graph, "weights"_a, "n_out"_a, "low"_a, "high"_a, "arrival"_a,
+          "extra_depth"_a.none(), "effort"_a, "seed"_a);
     m.def("config_template", &config_template, "source"_a);
     m.def("simulate", &simulate, "folder"_a, "arrays"_a, "simulator"_a.none(), "netlist"_a,
           "seed"_a, "timeout"_a);

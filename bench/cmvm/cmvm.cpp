@@ -1,6 +1,6 @@
 // Reads constant matrices as text and prints the figures of the adder graph of each.
 //
-// usage: cmvm FILE [extra_depth [search [attempts]]]
+// usage: cmvm FILE [extra_depth [effort [seed]]]
 // FILE holds any number of matrices: a line "name n_in n_out low high" and then n_in lines of n_out
 // integers. Each input lies in [low, high]. One line is printed for each: name, adders, depth,
 // full-adder bits, CPU seconds to build, CPU seconds to prove.
@@ -12,7 +12,7 @@
 #include <fstream>
 #include <string>
 
-#include "linear/adder_graph.h"
+#include "linear/search.h"
 
 using namespace gatewright;
 
@@ -26,19 +26,19 @@ double cpu_seconds() {
 
 int main(int argc, char** argv) {
     if (argc < 2) {
-        fmt::print(stderr, "usage: {} FILE [extra_depth [search [attempts]]]\n", argv[0]);
+        fmt::print(stderr, "usage: {} FILE [extra_depth [effort [seed]]]\n", argv[0]);
         return 2;
     }
     std::ifstream file(argv[1]);
-    linear::Effort effort;
-    if (argc > 2) {
-        effort.extra_depth = std::atoi(argv[2]);
-    }
+    linear::Search search;
     if (argc > 3) {
-        effort.search = std::atoll(argv[3]);
+        search = linear::search_named(argv[3]);
+    }
+    if (argc > 2) {
+        search.attempts.extra_depth = std::atoi(argv[2]);
     }
     if (argc > 4) {
-        effort.most_attempts = std::atoi(argv[4]);
+        search.seed = static_cast<std::uint64_t>(std::atoll(argv[4]));
     }
     std::string name;
     linear::Matrix matrix;
@@ -56,7 +56,7 @@ int main(int argc, char** argv) {
         const std::vector<Interval> ranges(static_cast<std::size_t>(matrix.n_in),
                                            Interval{low, high});
         const double start = cpu_seconds();
-        const linear::AdderGraph graph = linear::build_adder_graph(matrix, ranges, effort);
+        const linear::AdderGraph graph = linear::find_adder_graph(matrix, ranges, search);
         const double built = cpu_seconds();
         const std::string difference = linear::prove(graph, matrix);
         const double proven = cpu_seconds();

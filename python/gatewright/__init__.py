@@ -28,15 +28,18 @@ import numpy as np
 import numpy.typing as npt
 
 from gatewright import _core, _live
+from gatewright._adder_graph import AdderGraph, adder_graph
 from gatewright._core import Error
 from gatewright._layers import Layer, Rule, Tensor, register_layer, rules_for, unregister_layer
 
 __version__ = "0.1.0"
 __all__ = [
     "Error",
+    "AdderGraph",
     "Layer",
     "Model",
     "Tensor",
+    "adder_graph",
     "config_template",
     "convert",
     "load",
@@ -246,6 +249,7 @@ def convert(
     register_outputs: bool = True,
     clock_enable: bool = False,
     extra_depth: int = 2,
+    effort: str = "normal",
     final_activation: str = "keep",
     force: bool = False,
 ) -> dict[str, Any]:
@@ -269,6 +273,7 @@ def convert(
         register_inputs, register_outputs: whether there are registers at inputs and outputs.
         clock_enable: gives the circuit a `clock_enable` input.
         extra_depth: adder levels allowed over the shallowest tree; -1: any.
+        effort: of the search for fewer and narrower adders: fast, normal or high.
         final_activation: as for `predict`.
         force: replaces an existing design folder.
 
@@ -299,6 +304,7 @@ def convert(
             register_outputs,
             clock_enable,
             extra_depth,
+            effort,
             _config_file(config, folder),
             calibration,
             bits,

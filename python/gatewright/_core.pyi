@@ -55,6 +55,7 @@ def convert(
     register_outputs: bool,
     clock_enable: bool,
     extra_depth: int,
+    effort: str,
     config: str,
     calibration: str,
     bits: int | None,
@@ -62,6 +63,16 @@ def convert(
     final_activation: str,
     force: bool,
 ) -> str: ...
+def adder_graph(
+    weights: Sequence[int],
+    n_out: int,
+    low: Sequence[int],
+    high: Sequence[int],
+    arrival: Sequence[int],
+    extra_depth: int | None,
+    effort: str,
+    seed: int,
+) -> tuple: ...
 def config_template(source: tuple) -> str: ...
 def simulate(
     folder: str, arrays: dict, simulator: str | None, netlist: bool, seed: int, timeout: float

@@ -70,6 +70,14 @@ void run(Options& o) {
     }
 }
 
+std::string efforts() {
+    std::string text;
+    for (const linear::NamedSearch& effort : linear::named_searches()) {
+        text += fmt::format("\n{}: {}", effort.name, effort.help);
+    }
+    return text;
+}
+
 }  // namespace
 
 void add_convert(CLI::App& program) {
@@ -123,6 +131,10 @@ void add_convert(CLI::App& program) {
         ->add_option("--extra-depth", o->convert.settings.extra_depth,
                      "adder levels allowed over the shallowest tree; -1: any")
         ->check(is_extra_depth)
+        ->capture_default_str();
+    command
+        ->add_option("--effort", o->convert.settings.effort,
+                     "how long to search for fewer and narrower adders: " + efforts())
         ->capture_default_str();
     command->add_flag("--force", o->convert.force, "replace an existing design folder");
     command->callback([o] { run(*o); });

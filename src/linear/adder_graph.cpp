@@ -1,7 +1,10 @@
 #include "linear/adder_graph.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <functional>
 #include <limits>
 #include <map>
@@ -9,6 +12,8 @@
 
 #include "base/diagnostics.h"
 #include "linear/decomposition.h"
+#include "linear/local_search.h"
+#include "linear/search.h"
 #include "linear/sharing.h"
 #include "linear/signed_digits.h"
 #include "linear/tree.h"
@@ -18,6 +23,10 @@ namespace gatewright::linear {
 namespace {
 
 using IntegerColumn = std::vector<std::int64_t>;
+
+std::size_t index(std::int64_t i) {
+    return static_cast<std::size_t>(i);
+}
 
 /// A matrix's distinct columns, up to sign and powers of two.
 struct Columns {
@@ -240,7 +249,7 @@ struct Attempt {
 };
 
 /// The attempts in the order of how often each kind wins; later ones differ by their seed.
-Attempt attempt_of(int k, bool limited) {
+Attempt attempt_of(int k, bool limited, std::uint64_t seed) {
     constexpr int any_length = 1 << 20;
     constexpr Attempt kinds[] = {
         {1, 0, {Ranking::Weight::overlap, 0}},
@@ -248,12 +257,12 @@ Attempt attempt_of(int k, bool limited) {
         {3, 4, {Ranking::Weight::adder_bits, 0}},
         {1, 0, {Ranking::Weight::adder_bits, 0}},
     };
-    Attempt attempt = kinds[k % std::size(kinds)];
+    Attempt attempt = kinds[index(k) % std::size(kinds)];
     if (limited) {
         // Long paths would leave their parts no levels.
         attempt.longest_path = std::min(attempt.longest_path, k % 8 < 4 ? 2 : 3);
     }
-    attempt.ranking.seed = static_cast<std::uint64_t>(k) / std::size(kinds);
+    attempt.ranking.seed = seed + index(k) / std::size(kinds);
     return attempt;
 }
 
@@ -271,40 +280,24 @@ std::int64_t cost_of(const Figures& figures) {
     return figures.full_adder_bits + 4 * figures.adders;
 }
 
-}  // namespace
-
-AdderGraph build_adder_graph(const Matrix& matrix, const std::vector<Interval>& ranges,
-                             const Effort& effort) {
-    std::vector<IntegerColumn> all(static_cast<std::size_t>(matrix.n_out));
-    for (std::int64_t o = 0; o < matrix.n_out; ++o) {
-        for (std::int64_t i = 0; i < matrix.n_in; ++i) {
-            all[static_cast<std::size_t>(o)].push_back(matrix.at(i, o));
-        }
-    }
-    const Columns columns = distinct_columns(all);
-    const auto terms = terms_of(columns.weights);
-    std::vector<ValueInfo> inputs;
-    for (const Interval& range : ranges) {
-        inputs.push_back(input_info(range));
-    }
-    int depth_limit = -1;
-    if (effort.extra_depth >= 0) {
-        for (const auto& column : terms) {
-            depth_limit = std::max(depth_limit, least_depth(column, inputs));
-        }
-        // Beyond this no sum of this size notices the limit.
-        depth_limit += std::min(effort.extra_depth, 30);
-    }
-    const std::int64_t pairs = std::max<std::int64_t>(pairs_of_terms(terms), 1);
+/// The best of some attempts.
+AdderGraph best_attempt(const Columns& columns, const std::vector<ValueInfo>& inputs,
+                        const std::vector<Interval>& ranges, int depth_limit, std::int64_t pairs,
+                        const Search& search) {
+    const Effort& effort = search.attempts;
     // Binary matrices gain a third from the second attempt, so all but the largest are given it.
     const std::int64_t least = pairs <= 50'000'000 ? 2 : 1;
     const int attempts = static_cast<int>(std::min<std::int64_t>(
         std::max(effort.search / pairs, least), std::max(effort.most_attempts, 1)));
-    const bool decomposable = can_decompose(columns, effort.work);
+    // A part's levels are counted from inputs that are all there at the start.
+    const bool decomposable =
+        can_decompose(columns, effort.work) &&
+        (depth_limit < 0 ||
+         std::ranges::all_of(inputs, [](const ValueInfo& input) { return input.depth == 0; }));
     AdderGraph best;
     std::int64_t best_cost = 0;
     for (int k = 0; k < attempts; ++k) {
-        const Attempt attempt = attempt_of(k, depth_limit >= 0);
+        const Attempt attempt = attempt_of(k, depth_limit >= 0, search.seed);
         AdderGraph graph =
             attempt.longest_path > 1 && decomposable
                 ? solve_in_parts(
@@ -323,6 +316,83 @@ AdderGraph build_adder_graph(const Matrix& matrix, const std::vector<Interval>& 
         }
     }
     return best;
+}
+
+std::int64_t improvement_work(std::int64_t digits, const Search& search) {
+    // d^1.375, of square roots alone, which are the same on every machine. Small matrices are
+    // solved well by the attempts.
+    const auto d = static_cast<double>(digits);
+    const double root = std::sqrt(std::sqrt(d));
+    const double scale = d * root * std::sqrt(root) * std::min(1.0, d / 600);
+    const double work = static_cast<double>(search.improvement) * std::max(scale, 100.0);
+    return work < static_cast<double>(search.most_improvement) ? static_cast<std::int64_t>(work)
+                                                               : search.most_improvement;
+}
+
+/// Arrival after the first input.
+std::vector<int> relative(std::vector<int> arrival, std::size_t inputs) {
+    arrival.resize(inputs);
+    if (inputs > 0) {
+        const auto [first, last] = std::ranges::minmax(arrival);
+        if (first < 0 || last - first > most_arrival) {
+            throw Failure(Code::unknown_option, {},
+                          fmt::format("inputs of an adder graph arrive at levels {} to {}; allowed "
+                                      "are levels from 0 on, at most {} apart",
+                                      first, last, most_arrival));
+        }
+        for (int& level : arrival) {
+            level -= first;
+        }
+    }
+    return arrival;
+}
+
+}  // namespace
+
+AdderGraph find_adder_graph(const Matrix& matrix, const std::vector<Interval>& ranges,
+                            const Search& search, const std::vector<int>& arrival) {
+    const Effort& effort = search.attempts;
+    std::vector<IntegerColumn> all(index(matrix.n_out));
+    for (std::int64_t o = 0; o < matrix.n_out; ++o) {
+        for (std::int64_t i = 0; i < matrix.n_in; ++i) {
+            all[index(o)].push_back(matrix.at(i, o));
+        }
+    }
+    const Columns columns = distinct_columns(all);
+    const auto terms = terms_of(columns.weights);
+    const std::vector<int> levels = relative(arrival, ranges.size());
+    std::vector<ValueInfo> inputs;
+    for (std::size_t i = 0; i < ranges.size(); ++i) {
+        inputs.push_back(input_info(ranges[i], levels[i]));
+    }
+    std::int64_t digits = 0;
+    int depth_limit = -1;
+    for (const auto& column : terms) {
+        digits += static_cast<std::int64_t>(column.size());
+        if (effort.extra_depth >= 0) {
+            depth_limit = std::max(depth_limit, least_depth(column, inputs));
+        }
+    }
+    if (effort.extra_depth >= 0) {
+        // Beyond this no sum of this size notices the limit.
+        depth_limit = std::max(depth_limit, 0) + std::min(effort.extra_depth, 24);
+    }
+    const std::int64_t pairs = std::max<std::int64_t>(pairs_of_terms(terms), 1);
+    AdderGraph graph = best_attempt(columns, inputs, ranges, depth_limit, pairs, search);
+    if (const std::int64_t work = improvement_work(digits, search); work > 0) {
+        AdderGraph better = improve(graph, ranges, levels, depth_limit, work, search.seed);
+        absorb_signs(better);
+        // The search tells values by keys that are equal by chance once in 2^64.
+        if (prove(better, matrix).empty()) {
+            graph = std::move(better);
+        }
+    }
+    return graph;
+}
+
+AdderGraph build_adder_graph(const Matrix& matrix, const std::vector<Interval>& ranges,
+                             const Effort& effort) {
+    return find_adder_graph(matrix, ranges, {.attempts = effort, .improvement = 0});
 }
 
 }  // namespace gatewright::linear

@@ -5,6 +5,7 @@
 
 #include "base/diagnostics.h"
 #include "linear/adder_graph.h"
+#include "linear/search.h"
 #include "linear/sharing.h"
 
 // Exact linear forms of the values of a graph. The inputs are taken in blocks, so that memory is
@@ -221,11 +222,18 @@ std::vector<Interval> ranges_of(const AdderGraph& graph, const std::vector<Inter
     return sum_ranges<Int128>(graph, ranges);
 }
 
-Figures figures_of(const AdderGraph& graph, const std::vector<Interval>& ranges) {
+Figures figures_of(const AdderGraph& graph, const std::vector<Interval>& ranges,
+                   const std::vector<int>& arrival) {
     const std::vector<Interval> exact = ranges_of(graph, ranges);
     Figures figures;
     figures.adders = static_cast<std::int64_t>(graph.additions.size());
-    std::vector<std::int64_t> depths(at(graph.n_in));
+    std::vector<std::int64_t> depths(arrival.begin(), arrival.end());
+    depths.resize(at(graph.n_in));
+    for (const Output& output : graph.outputs) {
+        if (output.value >= 0 && output.value < graph.n_in) {
+            figures.depth = std::max(figures.depth, depths[at(output.value)]);
+        }
+    }
     for (std::size_t i = 0; i < graph.additions.size(); ++i) {
         const Addition& addition = graph.additions[i];
         depths.push_back(std::max(depths[at(addition.a)], depths[at(addition.b)]) + 1);
@@ -233,6 +241,10 @@ Figures figures_of(const AdderGraph& graph, const std::vector<Interval>& ranges)
         figures.full_adder_bits += full_adder_bits(addition, width_for(exact[at(graph.n_in) + i]));
     }
     return figures;
+}
+
+Figures figures_of(const AdderGraph& graph, const std::vector<Interval>& ranges) {
+    return figures_of(graph, ranges, {});
 }
 
 }  // namespace gatewright::linear

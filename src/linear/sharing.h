@@ -17,6 +17,9 @@ struct Term {
     bool operator==(const Term&) const = default;
 };
 
+/// Appends coefficient * value as terms, one for each digit of the canonical form.
+void append_digits(std::int32_t value, std::int64_t coefficient, std::vector<Term>& terms);
+
 /// What the search knows of a value: its exact range lies within `range` (by interval arithmetic,
 /// saturated at 120 bits: it only guides choices), `width` holds that range.
 struct ValueInfo {
@@ -25,8 +28,8 @@ struct ValueInfo {
     int depth = 0;
 };
 
-/// An input within `range`, there at level 0.
-ValueInfo input_info(const Interval& range);
+/// An input within `range`, there at level `arrival`.
+ValueInfo input_info(const Interval& range, int arrival = 0);
 
 /// The value of `addition` over operands `a` and `b`.
 ValueInfo info_of(const Addition& addition, const ValueInfo& a, const ValueInfo& b);

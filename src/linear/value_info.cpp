@@ -1,4 +1,7 @@
+#include <bit>
+
 #include "linear/sharing.h"
+#include "linear/signed_digits.h"
 
 namespace gatewright::linear {
 
@@ -28,9 +31,18 @@ Interval operand(const Interval& range, int shift, bool negate) {
 
 }  // namespace
 
-ValueInfo input_info(const Interval& range) {
+void append_digits(std::int32_t value, std::int64_t coefficient, std::vector<Term>& terms) {
+    const SignedDigits digits = canonical_digits(coefficient);
+    for (std::uint64_t rest = digits.positive | digits.negative; rest != 0; rest &= rest - 1) {
+        const int shift = std::countr_zero(rest);
+        terms.push_back(
+            {value, static_cast<std::uint8_t>(shift), (digits.negative >> shift & 1) != 0});
+    }
+}
+
+ValueInfo input_info(const Interval& range, int arrival) {
     const Interval kept{saturate(range.low), saturate(range.high)};
-    return {kept, width_for(kept), 0};
+    return {kept, width_for(kept), arrival};
 }
 
 ValueInfo info_of(const Addition& addition, const ValueInfo& a, const ValueInfo& b) {

@@ -57,9 +57,9 @@ Translation translate(operators::CoreModel model, const Settings& settings) {
     Translation out;
     out.model = std::move(model);
     out.settings = settings;
-    linear::Effort effort;
-    effort.extra_depth = settings.extra_depth;
-    out.parallel = schedule::parallel(out.model, effort);
+    linear::Search search = linear::search_named(settings.effort);
+    search.attempts.extra_depth = settings.extra_depth;
+    out.parallel = schedule::parallel(out.model, search);
     const passes::DelayModel& delays = passes::delay_model(settings.target);
     passes::PipelineOptions options;
     options.clock_period_ns = settings.clock_period_ns;
@@ -140,6 +140,7 @@ ordered_json to_json(const Translation& t) {
     settings["register_outputs"] = t.settings.register_outputs;
     settings["clock_enable"] = t.settings.clock_enable;
     settings["extra_depth"] = t.settings.extra_depth;
+    settings["effort"] = t.settings.effort;
     settings["backends"] = t.settings.backends;
     out["settings"] = settings;
     out["timing"] = {{"latency_cycles", t.interface.latency},
@@ -226,6 +227,7 @@ StoredDesign read_design(const fs::path& folder) {
         out.settings.register_outputs = settings.at("register_outputs").get<bool>();
         out.settings.clock_enable = settings.at("clock_enable").get<bool>();
         out.settings.extra_depth = settings.at("extra_depth").get<int>();
+        out.settings.effort = settings.at("effort").get<std::string>();
         out.settings.backends =
             chosen_backends(settings.at("backends").get<std::vector<std::string>>());
         std::string text;

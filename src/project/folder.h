@@ -33,6 +33,7 @@ struct Settings {
     bool register_outputs = true;
     bool clock_enable = false;
     int extra_depth = 2;  ///< of adder graphs: levels over the shallowest tree; negative: any
+    std::string effort = "normal";  ///< of the search for them, a name (linear::named_searches)
     /// What is written; in the order of the catalogue, each once.
     std::vector<std::string> backends = {"verilog"};
 

@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "operators/core.h"
+#include "schedule/contraction_graphs.h"
 
 namespace gatewright::schedule {
 
@@ -18,8 +19,11 @@ using network::Value;
 
 class Unroller {
   public:
-    Unroller(const operators::CoreModel& model, const linear::Effort& effort)
-        : network_(model.network), effort_(effort), bits_(model.network.name), builder_(bits_) {}
+    Unroller(const operators::CoreModel& model, const linear::Search& search)
+        : network_(model.network),
+          graphs_(model.network, search),
+          bits_(model.network.name),
+          builder_(bits_) {}
 
     ParallelDesign run() {
         for (NodeId id = 0; id < network_.nodes().size(); ++id) {
@@ -145,15 +149,16 @@ class Unroller {
         const operators::ContractForms forms =
             operators::contract_forms(node, network_.type(node.inputs[0]));
         std::vector<std::size_t> built;  // contraction of each form
-        for (const operators::ContractForm& form : forms.forms) {
+        std::vector<linear::AdderGraph> graphs = graphs_.of(id, forms);
+        for (std::size_t f = 0; f < forms.forms.size(); ++f) {
+            const operators::ContractForm& form = forms.forms[f];
             BuiltContraction contraction;
             contraction.layer = node.where.layer;
             contraction.matrix = form.matrix;
             for (const network::Format& format : form.inputs) {
                 contraction.ranges.push_back(format.range);
             }
-            contraction.graph =
-                linear::build_adder_graph(contraction.matrix, contraction.ranges, effort_);
+            contraction.graph = std::move(graphs[f]);
             built.push_back(out_.contractions.size());
             out_.contractions.push_back(std::move(contraction));
         }
@@ -281,7 +286,7 @@ class Unroller {
     }
 
     const network::Network& network_;
-    const linear::Effort& effort_;
+    ContractionGraphs graphs_;
     bits::Builder bits_;
     fixed::Builder builder_;
     std::map<Value, std::vector<Fixed>> values_;
@@ -291,8 +296,8 @@ class Unroller {
 
 }  // namespace
 
-ParallelDesign parallel(const operators::CoreModel& model, const linear::Effort& effort) {
-    return Unroller(model, effort).run();
+ParallelDesign parallel(const operators::CoreModel& model, const linear::Search& search) {
+    return Unroller(model, search).run();
 }
 
 std::vector<LayerFigures> figures_by_layer(const bits::Function& function) {

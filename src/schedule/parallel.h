@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "design/design.h"
-#include "linear/adder_graph.h"
+#include "linear/search.h"
 #include "operators/core_model.h"
 
 /// The parallel schedule: every operation has hardware of its own, a frame goes in at every cycle.
@@ -49,7 +49,7 @@ struct ParallelDesign {
 
 /// Unrolls a core model into one process without loops. Contractions become adder graphs; equal
 /// matrices are solved once. Ports are named after the network's inputs and outputs.
-ParallelDesign parallel(const operators::CoreModel& model, const linear::Effort& effort);
+ParallelDesign parallel(const operators::CoreModel& model, const linear::Search& search);
 
 /// Counts the operations of a function by origin, in the order of first appearance.
 std::vector<LayerFigures> figures_by_layer(const bits::Function& function);

@@ -151,9 +151,9 @@ void check(const Recipe& recipe, int samples, bool simulated, Counts& counts) {
     require(to_text(operators::core_model_from_text(text)) == text,
             "the text of the core model does not round-trip");
 
-    linear::Effort effort;
-    effort.extra_depth = static_cast<int>(recipe.seed % 4) - 1;
-    const schedule::ParallelDesign parallel = schedule::parallel(model, effort);
+    linear::Search search;
+    search.attempts.extra_depth = static_cast<int>(recipe.seed % 4) - 1;
+    const schedule::ParallelDesign parallel = schedule::parallel(model, search);
     const bits::Function& body = parallel.design.processes.front().body;
     require(bits::verify(body).empty(), "the body of the design is not sound");
     require(bits::to_text(bits::from_text(bits::to_text(body))) == bits::to_text(body),

@@ -192,6 +192,40 @@ TEST_CASE("branches with different scales are added, compared and joined exactly
     check_equal(n, {{4}}, 0.125, 60);
 }
 
+TEST_CASE("layers that read the same values share sums, and each is still proven") {
+    Network n;
+    n.name = "shared";
+    const Value x =
+        quantise(n, n.add_input("x", {{6}, std::nullopt}, at("x")), 0.25, -8, 7, Rounding::floor);
+    std::mt19937 random(5);
+    std::vector<double> queries;
+    for (int k = 0; k < 24; ++k) {
+        queries.push_back(static_cast<int>(random() % 31) - 15);
+    }
+    // Keys are twice the queries less one of them, so most sums are the same.
+    std::vector<double> keys = queries;
+    for (int k = 0; k < 24; ++k) {
+        keys[static_cast<std::size_t>(k)] *= k % 4 == 0 ? -1 : 2;
+    }
+    const Value q =
+        n.add(matmul_operator, Attributes(), {x, constant(n, {6, 4}, queries)}, at("q"));
+    const Value k = n.add(matmul_operator, Attributes(), {x, constant(n, {6, 4}, keys)}, at("k"));
+    n.set_output("q", q);
+    n.set_output("k", k);
+    check_equal(n, {{6}}, 0.0625, 40);
+    const auto design = schedule::parallel(lower(n, {}), {});
+    REQUIRE(design.contractions.size() == 2);
+    std::int64_t apart = 0;
+    std::int64_t together = 0;
+    for (const auto& contraction : design.contractions) {
+        apart += static_cast<std::int64_t>(contraction.graph.additions.size());
+    }
+    for (const auto& layer : design.layers) {
+        together += layer.adders;
+    }
+    CHECK(together * 4 < apart * 3);
+}
+
 TEST_CASE("transposed convolution") {
     const auto fields = [](std::int64_t stride, std::int64_t dilation, std::int64_t cut,
                            std::int64_t extra, std::int64_t groups) {
