@@ -338,6 +338,15 @@ using network::field_table;
 }  // namespace
 
 std::int64_t window_extent(const WindowFields& f, std::size_t i, std::int64_t input) {
+    constexpr std::int64_t most = std::int64_t{1} << 31;
+    for (const std::int64_t size : {f.kernel[i], f.strides[i], f.dilations[i]}) {
+        if (size < 1 || size > most) {
+            return 0;
+        }
+    }
+    if (std::max(std::abs(f.before[i]), std::abs(f.after[i])) > most) {
+        return 0;
+    }
     const std::int64_t reach = (f.kernel[i] - 1) * f.dilations[i] + 1;
     const std::int64_t room = input + f.before[i] + f.after[i] - reach;
     return room < 0 ? 0 : room / f.strides[i] + 1;

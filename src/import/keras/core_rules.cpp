@@ -32,11 +32,30 @@ void dense(Call& call) {
     call.set(activation(call, dense_product(call, x, kernel, bias)));
 }
 
+/// The shape that EinsumDense states beside its equation. A batch in an ellipsis is not in it; its
+/// entries are the last axes then.
+void check_output_shape(Call& call, const std::string& y_axes, const Operand& y) {
+    const Json& stated = call.settings.json("output_shape");
+    const Json list = stated.is_array() ? stated : Json::array({stated});
+    const Shape& shape = y.sample_shape();
+    const std::size_t dots = y_axes.find("...");
+    if (stated.is_null() || (dots != std::string::npos && dots != 0)) {
+        return;  // between other axes, where the file's weights alone tell the sizes
+    }
+    bool fits = dots == 0 ? list.size() <= shape.size() : list.size() == shape.size();
+    for (std::size_t i = 0; fits && i < list.size(); ++i) {
+        fits = list[i].is_null() || list[i] == shape[shape.size() - list.size() + i];
+    }
+    if (!fits) {
+        call.settings.refuse("output_shape",
+                             fmt::format("the equation and the weights give {}", to_string(shape)));
+    }
+}
+
 void einsum_dense(Call& call) {
     call.expect_inputs(1);
     call.settings.expect_unset("quantization_config", "quantised weights are not supported");
     call.settings.ignore({"lora_rank", "lora_alpha", "gptq_unpacked_column_size"});
-    call.settings.ignore("output_shape");  // the file's weights have shapes of their own
     std::string equation = call.settings.text("equation");
     equation.erase(std::remove(equation.begin(), equation.end(), ' '), equation.end());
     const std::size_t comma = equation.find(',');
@@ -48,6 +67,7 @@ void einsum_dense(Call& call) {
     const std::string y_axes = equation.substr(arrow + 2);
     const Operand kernel = call.weight("kernel", Shape(kernel_axes.size(), -1));
     Operand y = layers::einsum(call, equation, {call.operand(), kernel});
+    check_output_shape(call, y_axes, y);
     if (call.settings.has("bias_axes")) {
         // The bias has the axes of the result from the first that is named on, of extent 1 where
         // they are not named.

@@ -109,7 +109,7 @@ void hgq2_convolution(Call& call) {
     HgqLayer layer(call);
     call.expect_inputs(1);
     // HGQ2 0.2 pads before it quantises, and then fails to compute it.
-    if (call.settings.config().value("padding", "valid") == "causal") {
+    if (call.settings.has("padding") && call.settings.config()["padding"] == "causal") {
         call.settings.refuse("padding", "HGQ2 has no causal convolution",
                              "Pad in a layer of its own.");
     }

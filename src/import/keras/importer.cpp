@@ -7,6 +7,7 @@
 
 #include "import/keras/import.h"
 #include "import/keras/rules.h"
+#include "import/layers/refusal.h"
 #include "types/shape.h"
 
 namespace gatewright::keras {
@@ -238,6 +239,15 @@ std::vector<Value> Importer::call_layer(const Layer& layer, const std::string& p
     } catch (const layers::BatchMixed&) {
         call.refuse("it mixes the samples of a batch",
                     "Build the model so that each sample is computed by itself.");
+    } catch (const Failure& failure) {
+        Diagnostics full;
+        for (const Diagnostic& d : failure.diagnostics()) {
+            const bool own = d.where.layer == path && layer.config.contains(d.where.attribute);
+            const Diagnostic told =
+                layers::completed(d, own ? call.settings.shown(d.where.attribute) : std::string());
+            full.add(told.code, told.where, told.message, told.remedy);
+        }
+        full.throw_if_errors();
     }
     Diagnostics diagnostics;
     call.report_unused(diagnostics);

@@ -219,7 +219,7 @@ void normalization(Call& call) {
     call.expect_inputs(1);
     Shape axes;
     if (call.settings.has("axis") || !call.object().config.contains("axis")) {
-        axes = call.settings.has("axis") && call.object().config["axis"].empty()
+        axes = call.settings.has("axis") && call.object().config["axis"] == Json::array()
                    ? Shape()
                    : axes_of(call, "axis", -1);
     }

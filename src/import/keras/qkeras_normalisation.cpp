@@ -50,8 +50,8 @@ void check_finite(Call& call, const Tensor& tensor) {
 
 /// The one axis of channels, counted with the batch.
 std::int64_t channel_axis(Call& call, std::size_t rank) {
-    const Shape axes = call.settings.has("axis") ? call.settings.integers("axis") : Shape{-1};
-    call.settings.ignore("axis");
+    const Shape axes =
+        call.object().config.contains("axis") ? call.settings.integers("axis") : Shape{-1};
     if (axes.size() != 1) {
         call.settings.refuse("axis", "QKeras normalises along one axis only");
     }
@@ -223,7 +223,9 @@ void folded_depthwise_convolution(Call& call) {
         call.settings.choice("data_format", "channels_last", {"channels_last", "channels_first"}) ==
         "channels_first";
     common_settings(call, first ? 1 : 3);
-    call.settings.ignore("groups");  // the depthwise convolution has its own
+    if (call.settings.integer("groups", 1) != 1) {
+        call.settings.refuse("groups", "this kind of convolution has no groups");
+    }
     const Window window = read_window(call, call.settings.sizes("kernel_size", 2), first);
     const std::int64_t multiplier = call.settings.integer("depth_multiplier", 1);
     const std::int64_t channels = channels_of(call, call.operand(), 2, first);

@@ -54,6 +54,8 @@ class Settings {
     /// Refuses any value but null, false, 0, "" and empty lists and objects; a missing key is fine.
     void expect_unset(const std::string& key, const std::string& why);
 
+    /// The value for messages, cut to a line; empty if the key is missing.
+    std::string shown(const std::string& key) const;
     [[noreturn]] void refuse(const std::string& key, std::string message,
                              std::string remedy = {}) const;
     /// Keys that were not used and are not harmless everywhere (see settings.cpp).
@@ -65,8 +67,6 @@ class Settings {
     const Json& value(const std::string& key);
     /// Marks a key, and tells whether it is there; refuses null.
     bool given(const std::string& key);
-    /// The value for messages, cut to a line.
-    std::string shown(const std::string& key) const;
     const Json& required(const std::string& key);
     [[noreturn]] void wrong_kind(const std::string& key, std::string_view expected) const;
 

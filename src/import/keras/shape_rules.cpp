@@ -107,7 +107,7 @@ std::vector<std::pair<std::int64_t, std::int64_t>> pairs(Call& call, const char*
         return {number(p[0]), number(p[1])};
     };
     if (value.is_null()) {
-        return {rank, {1, 1}};
+        call.settings.refuse(key, "it is missing or null", "Save the model again with Keras.");
     }
     if (!value.is_array()) {
         return {rank, pair(value)};

@@ -16,7 +16,7 @@ std::string shortened(std::string_view text, std::size_t most) {
 }
 
 Diagnostic completed(Diagnostic refusal, std::string_view value) {
-    if (refusal.where.attribute.empty() || refusal.code != Code::unsupported_attribute) {
+    if (refusal.where.attribute.empty()) {
         return refusal;
     }
     const std::string shown = shortened(value);
