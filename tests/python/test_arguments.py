@@ -160,7 +160,11 @@ def refusal_faults(kind, message, row, text):
     faults = []
     if not named.search(first):
         faults.append(f"the argument is not named: {first[:300]}")
-    elif "not known for this layer" not in first and "not supported here" not in first:
+    elif (
+        f"{row['argument']}': " in first
+        and "not known for this layer" not in first
+        and "not supported here" not in first
+    ):
         value = text.strip('"').lower()
         if not (value in first.lower() or value.replace(" ", "") in first.lower()):
             faults.append(f"the value is not named: {first[:300]}")
