@@ -68,6 +68,12 @@ class KerasModel:
         """Whether a case of ../shared/layers is of this framework."""
         return case["framework"].startswith(cls.framework)
 
+    @staticmethod
+    def means_the_same(value, own):
+        """Whether a value is another spelling of one that is there: never."""
+        del value, own
+        return False
+
     def place_of(self, layer, argument):
         """The first place of a class that has the argument, else the first of the class. A layer
         that does nothing may stand in the place of a Dropout: (place, class)."""
@@ -165,6 +171,11 @@ class OnnxModel:
             return [v.decode(errors="replace") if isinstance(v, bytes) else v for v in value]
         return None
 
+    @staticmethod
+    def means_the_same(value, own):
+        """Flags are integers in ONNX: -3 is true. Numbers may meet their axis again."""
+        return value == -3 and own in (None, 0, 1, True)
+
     def place_of(self, layer, argument):
         """The first node of an operator that has the attribute, else the first."""
         ours = [i for i, (name, _) in enumerate(self.places) if name == layer]
@@ -243,6 +254,11 @@ class TorchModel:
 
     place_of = OnnxModel.place_of
     value_at = OnnxModel.value_at
+
+    @staticmethod
+    def means_the_same(value, own):
+        """None is an argument that is left out, whose default holds."""
+        return value in (None, {}, []) or OnnxModel.means_the_same(value, own)
 
     @staticmethod
     def argument_of(value):

@@ -135,6 +135,7 @@ class Probe:
             same_meaning = (
                 value == own
                 or row["default"] == "None" and value in (None, [], {})
+                or FRAMEWORKS[self.framework].means_the_same(value, own)
                 or (row["argument"], shown) in SAME_MEANING
             )  # fmt: skip
             if row["status"] == "used" and (kind, after) == before and not same_meaning:
@@ -265,7 +266,7 @@ def test_rows_hold(framework, tmp_path):
 
 
 @needs_cases
-@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("framework", ["keras2", "keras3", "qkeras", "hgq1", "hgq2"])
 def test_nonsense_is_never_another_value(framework, tmp_path):
     rows = [row for row in rows_of(framework) if row["case"] and row["status"] == "used"]
     run_all(framework, "nonsense", grouped(rows), tmp_path)

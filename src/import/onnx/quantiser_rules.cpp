@@ -263,8 +263,10 @@ void multi_threshold(Call& call) {
         layout = x.rank() == 3 ? "NWC" : "NC";
     }
     const std::size_t at = layout.find('C');
-    const std::int64_t channel_axis =
-        call.normalised(at == std::string::npos ? 1 : static_cast<std::int64_t>(at), x.rank());
+    if (at == std::string::npos || layout.find_first_not_of("NCDHW") != std::string::npos) {
+        call.refuse("it names no axis of channels", {}, "data_layout");
+    }
+    const std::int64_t channel_axis = call.normalised(static_cast<std::int64_t>(at), x.rank());
     if (t.shape.size() != 2) {
         call.refuse("its thresholds are no matrix");
     }

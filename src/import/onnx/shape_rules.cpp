@@ -370,6 +370,9 @@ void split(Call& call) {
         sizes = call.integers(1, "split");
     } else {
         const std::int64_t count = call.integer("num_outputs", parts);
+        if (count < 1 || count != parts) {
+            call.refuse(fmt::format("it has {} outputs", parts), {}, "num_outputs");
+        }
         const std::int64_t most = (extent + count - 1) / count;
         for (std::int64_t left = extent; left > 0; left -= most) {
             sizes.push_back(std::min(left, most));
