@@ -73,6 +73,16 @@ void Lowering::refuse_weights(int bits) const {
 }
 
 RealTensor Lowering::contract(const RealTensor& tensor, const Tensor& weights) {
+    return within_widest([&] { return exactly_contract(tensor, weights); },
+                         [&] {
+                             constexpr int bits = 60;
+                             const Linear x = linear(tensor);
+                             const int frac = 2 * bits - 30 - digits_before_point(x);
+                             return exactly_contract(real(rounded(x, bits, frac)), weights);
+                         });
+}
+
+RealTensor Lowering::exactly_contract(const RealTensor& tensor, const Tensor& weights) {
     const std::int64_t groups = weights.shape[0];
     const std::int64_t length = weights.shape[1];
     const std::int64_t columns = weights.shape[2];
@@ -175,7 +185,11 @@ RealTensor Lowering::contract(const RealTensor& tensor, const Tensor& weights) {
             }
         }
     }
-    if (widest > (scaled ? 62 : most_weight_bits)) {
+    if (scaled && widest > 62) {
+        refuse(Code::width_exceeded, "its weights, times the scales of its inputs, need too many bits",
+               "Use one scale for all inputs.");
+    }
+    if (!scaled && widest > most_weight_bits) {
         refuse_weights(widest);
     }
     Linear out;

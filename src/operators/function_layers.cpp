@@ -71,6 +71,18 @@ void lower_function(Lowering& lowering, const Node& node) {
         }
         step.parameters.push_back(broadcast_constant(lowering.input(node, i).constant, x.shape));
     }
+    if (is(step, "float_round") && step.parameters[0].is_uniform() &&
+        step.parameters[0].values().front() <= 5) {
+        // All results lie on the grid of the smallest step; that none is infinite, the function
+        // itself demands.
+        const Rational bias = step.parameters[2].values().front();
+        const Rational digits = step.parameters[1].values().front();
+        const int frac = static_cast<int>(to_double(bias + digits)) - 1;
+        const Rational most = power_of_two(frac + 32);
+        Step grid = make_step("quantize", {power_of_two(-frac), Rational(0), Rational(-most), most});
+        lowering.set(lowering.step(lowering.step(x, std::move(step)), std::move(grid)));
+        return;
+    }
     lowering.set(lowering.step(x, std::move(step)));
 }
 

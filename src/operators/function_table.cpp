@@ -6,6 +6,7 @@
 #include <limits>
 #include <numbers>
 
+#include "base/diagnostics.h"
 #include "operators/function.h"
 
 namespace gatewright::operators {
@@ -49,6 +50,27 @@ Rational float_quantize(const Rational& x, Q p) {
         Rational(round(scaled * power_of_two(-step), rounding)) * power_of_two(step);
     const Rational clipped = std::max(Rational(-p[3]), std::min(Rational(p[3]), rounded));
     return clipped * p[4];
+}
+
+/// Rounds to a float with exponent bits, mantissa bits and bias, whose highest exponent is kept for
+/// infinity.
+Rational float_round(const Rational& x, Q p) {
+    const int top = (1 << static_cast<int>(as_integer(p[0]))) - 2 - static_cast<int>(as_integer(p[2]));
+    const std::array<Rational, 6> q = {p[0], p[1], p[2], power_of_two(top + 1), Rational(1),
+                                       Rational(static_cast<int>(Rounding::half_even))};
+    return float_quantize(x, q);
+}
+
+Rational finite_float_round(const Rational& x, Q p) {
+    const Rational y = float_round(x, p);
+    const int top = (1 << static_cast<int>(as_integer(p[0]))) - 2 - static_cast<int>(as_integer(p[2]));
+    if (abs(y) >= power_of_two(top + 1)) {
+        throw Failure(Code::operator_inputs, {},
+                      "its input may reach beyond the largest number of the float that it is "
+                      "rounded to, where the result is infinite",
+                      "Clip the value before in the model.");
+    }
+    return y;
 }
 
 long double softplus(long double x) {
@@ -219,6 +241,18 @@ const auto table = std::to_array<Function>({
          return static_cast<long double>(to_double(float_quantize(to_rational(static_cast<double>(x)), q)));
      },
      float_quantize},
+    {"float_round", "x rounded to a small float with infinities: exponent bits, mantissa bits, bias", 3, rising,
+     [](long double x, P p) {
+         if (!std::isfinite(x)) {
+             return x;
+         }
+         std::array<Rational, 3> q;
+         std::transform(p.begin(), p.end(), q.begin(), [](long double v) { return to_rational(static_cast<double>(v)); });
+         const auto y = static_cast<long double>(to_double(float_round(to_rational(static_cast<double>(x)), q)));
+         const long double end = std::ldexp(1.0L, static_cast<int>(std::exp2(p[0]) - 1 - p[2]));
+         return std::abs(y) < end ? y : std::copysign(std::numeric_limits<long double>::infinity(), x);
+     },
+     finite_float_round},
     {"quantize", "s (clip(round(x / s + z), l, h) - z)", 4, rising, nullptr, nullptr},
     {"sigmoid", "1 / (1 + exp(-x))", 0, rising,
      [](long double x, P) { return 1 / (1 + std::exp(-x)); }},

@@ -247,7 +247,8 @@ Linear Lowering::linear(const RealTensor& x) {
                 count, [](const Rational& a, const Rational& b) { return Rational(a * b); },
                 step.parameters[0], out.scale);
         } else {
-            out = materialise(std::move(out), step);
+            out = within_widest([&] { return materialise(out, step); },
+                                [&] { return materialise(rounded(out, 60), step); });
         }
     }
     return out;
@@ -426,23 +427,29 @@ void Lowering::decode(const std::string& name, const RealTensor& x) {
         }
         kept = is(x.steps[i], "affine") ? kept : i + 1;
     }
-    const std::vector<Step> tail(x.steps.begin() + static_cast<std::ptrdiff_t>(kept),
+    std::vector<Step> tail(x.steps.begin() + static_cast<std::ptrdiff_t>(kept),
                                  x.steps.end());
     head.steps.resize(kept);
     Linear value = linear(head);
+    // Encoders, decoders and simulation carry the integers of ports in signed 64-bit words.
+    const auto too_wide = [&] {
+        const auto& formats = core_.type(value.value).fixed->values();
+        return std::any_of(formats.begin(), formats.end(), [](const network::Format& format) {
+            return width_for({std::min<Int128>(format.range.low, -1), format.range.high}) > 64;
+        });
+    };
+    if (too_wide() && kept > 0 && x.base == RealTensor::Base::core) {
+        // In the units of its offset a bent line needs more bits than before it was bent.
+        head.steps.clear();
+        tail = x.steps;
+        value = linear(head);
+    }
+    if (too_wide()) {
+        value = narrowed(value, 62, max_width * max_width);
+    }
     RealTensor decoded = real(value);
     for (const Step& step_ : tail) {
         decoded = step(std::move(decoded), step_);
-    }
-    // Encoders, decoders and simulation carry the integers of ports in signed 64-bit words.
-    for (const network::Format& format : core_.type(value.value).fixed->values()) {
-        if (width_for({std::min<Int128>(format.range.low, -1), format.range.high}) > 64) {
-            refuse(
-                Code::width_exceeded,
-                fmt::format("output '{}' needs {} bits, and a port of the circuit has at most 64",
-                            name, format.type.width),
-                "Quantise the output in the model.");
-        }
     }
     core_.set_output(name, value.value);
     model_.decodings.push_back({std::move(decoded.steps)});

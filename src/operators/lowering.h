@@ -98,6 +98,12 @@ class Lowering {
     RealTensor accumulate(const RealTensor& x, const Tensor& weights, const Tensor& initial,
                           const Accumulation& accumulator);
 
+    /// As scale 1 and offset 0, in at most `bits` bits and `most_frac` behind the point, rounded
+    /// where it needs more: for what has no exact form in the widest integer.
+    Linear rounded(const Linear& x, int bits, int most_frac = max_width * max_width);
+    /// The least n with |x| < 2^n for all values, or a few more.
+    int digits_before_point(const Linear& x) const;
+
     /// Notes that the layer at work is computed with an error of at most `bound`.
     void approximation(std::string description, double bound);
 
@@ -113,6 +119,10 @@ class Lowering {
     RealTensor encode(const RealTensor& x, const Step& quantiser);
     RealTensor typed_input(const RealTensor& x);
     Linear materialise(Linear x, const Step& step);
+    /// Without the last bits, where there are too many.
+    Linear narrowed(const Linear& x, int bits, int most_frac);
+    std::vector<Linear> exactly_common(const std::vector<RealTensor>& tensors, bool uniform);
+    RealTensor exactly_contract(const RealTensor& x, const Tensor& weights);
     /// Computes the first `count` steps, which are exact.
     RealTensor computed(const RealTensor& x, std::size_t count);
     /// In integers of `unit`. Where that is no power of two the binary point is `frac`, or stays.
@@ -162,6 +172,19 @@ PerElement<R> combine(std::int64_t count, F function, const PerElement<T>&... in
         values.push_back(function(inputs.at(e)...));
     }
     return PerElement<R>::along(std::move(values), inner);
+}
+
+/// Calls `exact`; where it needs more bits than the widest integer has, `otherwise`.
+template <class F, class G>
+auto within_widest(F exact, G otherwise) {
+    try {
+        return exact();
+    } catch (const Failure& failure) {
+        if (failure.diagnostics().front().code != Code::width_exceeded) {
+            throw;
+        }
+    }
+    return otherwise();
 }
 
 /// The values of a constant tensor as they broadcast to `shape`.

@@ -15,7 +15,13 @@ namespace {
 using network::Attributes;
 
 Int128 integer_of(const Rational& value) {
-    return *to_int128(boost::multiprecision::numerator(value));
+    const auto integer = to_int128(boost::multiprecision::numerator(value));
+    if (!integer) {
+        throw Failure(Code::width_exceeded, {},
+                      fmt::format("in its unit a factor needs more than {} bits", max_width),
+                      "Use scales that have a larger common unit, as powers of two have.");
+    }
+    return *integer;
 }
 
 /// What one step of the integer means: scale * 2^-frac.
@@ -54,7 +60,7 @@ Step integer_quantiser(PerElement<Rational> low, PerElement<Rational> high) {
 }
 
 /// x rounded to integers, whose range follows from that of x.
-RealTensor rounded(Lowering& lowering, const RealTensor& x, const Step& step, Rounding rounding) {
+RealTensor to_integers(Lowering& lowering, const RealTensor& x, const Step& step, Rounding rounding) {
     const Linear line = lowering.linear(x);
     const auto end = [&](bool highest) {
         return combine<Rational>(
@@ -174,6 +180,17 @@ Linear Lowering::integers(const RealTensor& tensor) {
 }
 
 std::vector<Linear> Lowering::common(const std::vector<RealTensor>& tensors, bool uniform) {
+    return within_widest([&] { return exactly_common(tensors, uniform); },
+                         [&] {
+                             std::vector<Linear> out;
+                             for (const RealTensor& tensor : tensors) {
+                                 out.push_back(rounded(linear(tensor), 60));
+                             }
+                             return out;
+                         });
+}
+
+std::vector<Linear> Lowering::exactly_common(const std::vector<RealTensor>& tensors, bool uniform) {
     std::vector<Linear> out;
     bool plain = true;
     for (const RealTensor& tensor : tensors) {
@@ -287,7 +304,7 @@ Linear Lowering::materialise(Linear x, const Step& step) {
         return y;
     }
     if (const auto rounding = rounding_of(step)) {
-        return linear(rounded(*this, real(x), step, *rounding));
+        return linear(to_integers(*this, real(x), step, *rounding));
     }
     const bool merges = is(step, "sum") || is(step, "difference") || is(step, "product") ||
                         is(step, "larger") || is(step, "smaller");

@@ -85,6 +85,14 @@ Operand converted(Call& call, Operand x, ElementType from, ElementType to,
         y.is_integer = false;
         return y;
     }
+    if (to == ElementType::float16 || to == ElementType::bfloat16) {
+        const bool half = to == ElementType::float16;
+        Operand y = call.function("float_round", x,
+                                  {Call::number(half ? 5 : 8), Call::number(half ? 10 : 7),
+                                   Call::number(half ? 15 : 127)});
+        y.is_integer = false;
+        return y;
+    }
     if (!is_integer(to)) {
         call.refuse(fmt::format("it casts to {}", to_string(to)), "Keep the model in float32.",
                     attribute);
@@ -117,7 +125,7 @@ ElementType target_of(Call& call) {
         {"INT32", ElementType::int32},   {"INT64", ElementType::int64},
         {"UINT8", ElementType::uint8},   {"UINT16", ElementType::uint16},
         {"UINT32", ElementType::uint32}, {"UINT64", ElementType::uint64},
-        {"BOOL", ElementType::boolean},
+        {"BOOL", ElementType::boolean},  {"FLOAT16", ElementType::float16},
     };
     for (const auto& [known, type] : names) {
         if (name == known) {
@@ -146,13 +154,28 @@ void cast_like(Call& call) {
     call.set_type(to);
 }
 
+/// -1 - x; of unsigned integers modulo their span.
 void bitwise_not(Call& call) {
-    const ElementType type = call.type(0);
-    if (type != ElementType::int8 && type != ElementType::int16 && type != ElementType::int32 &&
-        type != ElementType::int64) {
-        call.refuse("its input is of no signed integer type");
+    double most = -1;
+    switch (call.type(0)) {
+        case ElementType::int8:
+        case ElementType::int16:
+        case ElementType::int32:
+        case ElementType::int64:
+            break;
+        case ElementType::uint8:
+            most = 255;
+            break;
+        case ElementType::uint16:
+            most = 65535;
+            break;
+        case ElementType::uint32:
+            most = 4294967295;
+            break;
+        default:
+            call.refuse("the integer type of its input is not known, or of 64 bits without sign");
     }
-    call.set(call.function("affine", call.operand(0), {Call::number(-1), Call::number(-1)}));
+    call.set(call.function("affine", call.operand(0), {Call::number(-1), Call::number(most)}));
 }
 
 const RuleRow rows[] = {

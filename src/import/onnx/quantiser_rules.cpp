@@ -7,6 +7,7 @@
 #include <cctype>
 #include <cmath>
 
+#include "import/onnx/products.h"
 #include "import/onnx/rules.h"
 #include "operators/function.h"
 #include "operators/layers.h"
@@ -42,19 +43,6 @@ Rounding rounding_mode(Call& call, const std::string& otherwise) {
     call.refuse(fmt::format("there is no rounding mode '{}'", written),
                 "Use ROUND, HALF_EVEN, CEIL, FLOOR, UP, DOWN, ROUND_TO_ZERO, HALF_UP or HALF_DOWN.",
                 "rounding_mode");
-}
-
-/// A parameter that must be positive and finite everywhere.
-const Tensor& positive(Call& call, std::size_t input, const char* role) {
-    const Tensor& t = call.constant(input, role);
-    for (const double v : t.values) {
-        if (!(v > 0) || !std::isfinite(v)) {
-            call.refuse(
-                fmt::format("its {} (input {}) holds {}, which is not positive", role, input, v),
-                "Quantisers need positive scales.");
-        }
-    }
-    return t;
 }
 
 bool flag(Call& call, const char* name, std::int64_t otherwise) {
@@ -316,60 +304,46 @@ Levels range_of(Call& call, ElementType type) {
     }
 }
 
-/// A parameter with one element for `block` elements of x along one axis, repeated for each.
-Tensor by_blocks(Call& call, const Tensor& parameter, const Operand& x, std::int64_t axis,
+/// The parameters of blocks along an axis, one for each position.
+Tensor of_blocks(Call& call, const Tensor& parameter, const Operand& x, std::int64_t axis,
                  std::int64_t block) {
-    if (!x.is_constant) {
-        call.refuse("it scales computed values by blocks", "Use one scale, or one per channel.",
-                    "block_size");
-    }
-    const Shape& shape = x.sample_shape();
-    Shape blocks = shape;
-    std::int64_t& extent = blocks[static_cast<std::size_t>(axis)];
-    extent = block < 0 ? 0 : extent / block + (extent % block != 0 ? 1 : 0);
-    if (parameter.shape != blocks) {
-        call.refuse(fmt::format("scales of shape {} are not one for {} elements of {}",
-                                to_string(parameter.shape), block, to_string(shape)),
+    const Shape& shape = parameter.shape;
+    const auto at = static_cast<std::size_t>(axis);
+    const bool is_batch = x.batch_axis == axis;
+    const auto in_sample = static_cast<std::size_t>(
+        axis - (x.batch_axis >= 0 && x.batch_axis < axis ? 1 : 0));
+    if (is_batch || static_cast<std::int64_t>(shape.size()) != x.rank() || block < 1 ||
+        in_sample >= x.sample_shape().size() ||
+        shape[at] != (x.sample_shape()[in_sample] + block - 1) / block) {
+        call.refuse(fmt::format("its parameters of shape {} do not fit blocks of {}",
+                                to_string(shape), block),
                     {}, "block_size");
     }
-    const Shape strides = strides_of(shape);
-    const Shape from = strides_of(blocks);
-    Tensor out = Tensor::filled(shape, 0);
-    for (std::size_t e = 0; e < out.values.size(); ++e) {
-        std::int64_t source = 0;
-        for (std::size_t i = 0; i < shape.size(); ++i) {
-            const std::int64_t at = static_cast<std::int64_t>(e) / strides[i] % shape[i];
-            source += (static_cast<std::int64_t>(i) == axis ? at / block : at) * from[i];
+    Tensor out{shape, {}};
+    out.shape[at] = x.sample_shape()[in_sample];
+    const std::int64_t inner = strides_of(shape)[at];
+    const std::int64_t outer = element_count(shape) / std::max<std::int64_t>(1, shape[at] * inner);
+    for (std::int64_t o = 0; o < outer; ++o) {
+        for (std::int64_t i = 0; i < out.shape[at]; ++i) {
+            for (std::int64_t k = 0; k < inner; ++k) {
+                out.values.push_back(parameter.values[static_cast<std::size_t>(
+                    (o * shape[at] + i / block) * inner + k)]);
+            }
         }
-        out.values[e] = parameter.values[static_cast<std::size_t>(source)];
     }
     return out;
 }
 
-/// A per-axis parameter, shaped so that it broadcasts to x in the file's shape.
+/// A parameter for all elements, for each position of an axis or for each block along it, shaped
+/// so that it broadcasts to x in the file's shape.
 Tensor along_axis(Call& call, const Tensor& parameter, const Operand& x) {
-    if (parameter.shape.empty() || parameter.values.size() == 1) {
+    const std::int64_t block = call.integer("block_size", 0);
+    if (parameter.values.size() == 1 && block == 0) {
         return Tensor::scalar(parameter.values.front());
     }
     const std::int64_t axis = call.normalised(call.integer("axis", 1), x.rank());
-    const std::int64_t block = call.integer("block_size", 0);
-    if (block != 0) {
-        return by_blocks(call, parameter, x, axis, block);
-    }
-    if (parameter.shape.size() != 1) {
-        call.refuse(fmt::format("its scales have shape {}", to_string(parameter.shape)),
-                    "Use one scale, one per channel, or blocks.", "block_size");
-    }
-    Tensor out = parameter;
-    out.shape.assign(static_cast<std::size_t>(x.rank()), 1);
-    out.shape[static_cast<std::size_t>(axis)] = parameter.shape[0];
-    return out;
-}
-
-ElementType element_of(Call& call, std::size_t input) {
-    const auto& initializers = call.importer().model().graph.initializers;
-    const auto at = initializers.find(call.node().inputs[input]);
-    return at == initializers.end() ? ElementType::undefined : at->second.element;
+    return block != 0 ? of_blocks(call, parameter, x, axis, block)
+                      : along(call, parameter, axis, x.rank());
 }
 
 /// The integer levels clip(round(x / scale) + zero point), as numbers.
@@ -393,26 +367,7 @@ void quantize_linear(Call& call) {
     } else if (output_type != ElementType::undefined) {
         type = output_type;
     }
-    const Levels l = range_of(call, type);
-    // The rounding comes before the zero point is added, so the zero point moves the bounds.
-    FakeQuantizeFields fields;
-    fields.scale = scale;
-    fields.zero_point = Tensor::scalar(0);
-    fields.low = zero_point;
-    fields.high = zero_point;
-    for (std::size_t i = 0; i < zero_point.values.size(); ++i) {
-        fields.low.values[i] = l.low - zero_point.values[i];
-        fields.high.values[i] = l.high - zero_point.values[i];
-    }
-    Operand y = fake_quantize(call, x, std::move(fields));
-    Operand divisor;
-    divisor.is_constant = true;
-    divisor.constant = scale;
-    Operand shift;
-    shift.is_constant = true;
-    shift.constant = zero_point;
-    y = call.elementwise(divide_operator, Attributes(), {y, divisor}, true);
-    call.set(call.elementwise(add_operator, Attributes(), {y, shift}, true));
+    call.set(levels_of(call, x, scale, zero_point, type));
     call.set_type(type);
 }
 
@@ -447,6 +402,59 @@ const RuleRow qonnx[] = {
 };
 
 }  // namespace
+
+/// A parameter that must be positive and finite everywhere.
+const Tensor& positive(Call& call, std::size_t input, const char* role) {
+    const Tensor& t = call.constant(input, role);
+    for (const double v : t.values) {
+        if (!(v > 0) || !std::isfinite(v)) {
+            call.refuse(
+                fmt::format("its {} (input {}) holds {}, which is not positive", role, input, v),
+                "Quantisers need positive scales.");
+        }
+    }
+    return t;
+}
+
+Tensor along(Call& call, const Tensor& parameter, std::int64_t axis, std::int64_t rank) {
+    if (parameter.values.size() == 1) {
+        return Tensor::scalar(parameter.values.front());
+    }
+    if (parameter.shape.size() != 1) {
+        call.refuse(fmt::format("a parameter of shape {} is no list", to_string(parameter.shape)),
+                    "Use one number, or one for each channel.");
+    }
+    Tensor out = parameter;
+    out.shape.assign(static_cast<std::size_t>(rank), 1);
+    out.shape[static_cast<std::size_t>(axis)] = parameter.shape[0];
+    return out;
+}
+
+ElementType element_of(Call& call, std::size_t input) {
+    const auto& initializers = call.importer().model().graph.initializers;
+    const auto at = initializers.find(call.node().inputs[input]);
+    return at == initializers.end() ? ElementType::undefined : at->second.element;
+}
+
+Operand levels_of(Call& call, const Operand& x, const Tensor& scale, const Tensor& zero_point,
+                  ElementType type) {
+    const Levels l = range_of(call, type);
+    // The rounding comes before the zero point is added, so the zero point moves the bounds.
+    FakeQuantizeFields fields;
+    fields.scale = scale;
+    fields.zero_point = Tensor::scalar(0);
+    fields.low = zero_point;
+    fields.high = zero_point;
+    for (std::size_t i = 0; i < zero_point.values.size(); ++i) {
+        fields.low.values[i] = l.low - zero_point.values[i];
+        fields.high.values[i] = l.high - zero_point.values[i];
+    }
+    const Operand y = call.elementwise(divide_operator, Attributes(),
+                                       {fake_quantize(call, x, std::move(fields)),
+                                        Call::tensor(scale)},
+                                       true);
+    return call.elementwise(add_operator, Attributes(), {y, Call::tensor(zero_point)}, true);
+}
 
 std::span<const RuleRow> quantiser_rules() {
     return standard;

@@ -214,7 +214,7 @@ void blocks(Call& call, bool to_space) {
     const Operand x = call.samples(input);
     const Shape& shape = x.sample_shape();
     const std::int64_t b = call.integer("blocksize", 0);
-    const std::string mode = to_space ? call.text("mode", "DCR") : "DCR";
+    const std::string mode = call.text("mode", "DCR");
     if (mode != "DCR" && mode != "CRD") {
         call.refuse(fmt::format("{} is not supported", mode), "Use DCR or CRD.", "mode");
     }
@@ -231,14 +231,14 @@ void blocks(Call& call, bool to_space) {
     Shape split;
     Shape order;
     Shape result;
+    const bool deep = mode == "DCR";  // the channel is the innermost of the three
     if (to_space) {
-        const bool deep = mode == "DCR";  // the channel is the innermost of the three
         split = deep ? Shape{b, b, c, h, w} : Shape{c, b, b, h, w};
         order = deep ? Shape{2, 3, 0, 4, 1} : Shape{0, 3, 1, 4, 2};
         result = {c, h * b, w * b};
     } else {
         split = {c, h, b, w, b};
-        order = {2, 4, 0, 1, 3};
+        order = deep ? Shape{2, 4, 0, 1, 3} : Shape{0, 2, 4, 1, 3};
         result = {b * b * c, h, w};
     }
     const Operand parts = call.reshaped(x, split, x.batch_axis);

@@ -15,6 +15,7 @@ constexpr Table standard_tables[] = {
     &elementwise_rules,   &constant_rules,  &shape_rules,    &layer_rules,
     &resize_rules,        &recurrent_rules, &position_rules, &logic_rules,
     &normalisation_rules, &attention_rules, &control_rules,  &quantiser_rules,
+    &integer_rules,       &signal_rules,
 };
 
 bool is_qonnx_domain(std::string_view domain) {
@@ -37,6 +38,11 @@ Rule find_built_in(std::string_view domain, std::string_view op_type) {
     }
     if (domain == "qonnx.custom_op.channels_last") {
         return find_in(channels_last_rules(), op_type);
+    }
+    if (domain == "com.microsoft") {
+        // Also the standard's quantisers, for element types that it had not yet.
+        const bool shared = op_type == "QuantizeLinear" || op_type == "DequantizeLinear";
+        return find_in(shared ? quantiser_rules() : microsoft_rules(), op_type);
     }
     if (!domain.empty()) {
         return nullptr;
@@ -72,7 +78,9 @@ std::vector<std::string> rule_names() {
         add(table());
     }
     add(qonnx_rules());
+    add(microsoft_rules());
     std::sort(names.begin(), names.end());
+    names.erase(std::unique(names.begin(), names.end()), names.end());
     return names;
 }
 

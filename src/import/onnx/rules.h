@@ -24,7 +24,10 @@ std::span<const RuleRow> logic_rules();
 std::span<const RuleRow> normalisation_rules();
 std::span<const RuleRow> attention_rules();
 std::span<const RuleRow> control_rules();
+std::span<const RuleRow> signal_rules();
+std::span<const RuleRow> integer_rules();
 std::span<const RuleRow> quantiser_rules();      ///< of the standard domain
+std::span<const RuleRow> microsoft_rules();      ///< of onnxruntime's domain, com.microsoft
 std::span<const RuleRow> channels_last_rules();  ///< of QONNX' domain for such layers
 std::span<const RuleRow> qonnx_rules();          ///< of QONNX' domains
 
