@@ -180,8 +180,10 @@ void dynamic_quantize(Call& call) {
         return call.function(
             "float_round", v, {Call::number(8), Call::number(23), Call::number(127)});
     };
+    const Operand range = in_float32(call.subtract(high, low));
+    // Of zeros alone the scale is 1, as the runtime has it.
     const Operand scale =
-        in_float32(call.divide(in_float32(call.subtract(high, low)), Call::number(255)));
+        call.add(in_float32(call.divide(range, Call::number(255))), call.function("not", range));
     const auto level = [&](const Operand& v) {
         return call.minimum(call.maximum(call.function("round", v), zero), Call::number(255));
     };
