@@ -60,13 +60,14 @@ nb::dict to_python(NamedArrays arrays) {
     return out;
 }
 
-/// (file, weights, monte_carlo, rules): see gatewright.load. A rule is called with a CustomLayer
-/// and gives the numbers of its results.
+/// (file, weights, monte_carlo, rules, input_shape): see gatewright.load. A rule is called with a
+/// CustomLayer and gives the numbers of its results.
 project::ModelSource source_of(const nb::tuple& source) {
     project::ModelSource out;
     out.file = nb::cast<std::string>(source[0]);
     out.weights = nb::cast<std::string>(source[1]);
     out.options.monte_carlo = nb::cast<bool>(source[2]);
+    out.options.input_shape = nb::cast<Shape>(source[4]);
     for (const auto& [name, rule] : nb::cast<nb::dict>(source[3])) {
         const std::string key = nb::cast<std::string>(name);
         // The tuple holds the rule as long as the command runs.

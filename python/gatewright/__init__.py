@@ -67,6 +67,7 @@ class Model:
     Attributes:
         path, weights: the files, as given.
         monte_carlo: whether dropout is alive.
+        input_shape: as given: of one sample, where the file leaves it open.
         name: the model's own name.
         inputs, outputs: a dict each: "name" and "shape" (without the batch axis).
         layers: a dict each: "layer", "type" (the file's word), "operator", "shape".
@@ -79,11 +80,19 @@ class Model:
         *,
         monte_carlo: bool = False,
         layers: Mapping[str, Rule] | None = None,
+        input_shape: Sequence[int] | None = None,
     ):
         self.path = os.fspath(path)
         self.weights = None if weights is None else os.fspath(weights)
         self.monte_carlo = monte_carlo
-        self._source = (self.path, self.weights or "", monte_carlo, rules_for(layers))
+        self.input_shape = None if input_shape is None else [*map(int, input_shape)]
+        self._source = (
+            self.path,
+            self.weights or "",
+            monte_carlo,
+            rules_for(layers),
+            self.input_shape or [],
+        )
         found = json.loads(_core.inspect(self._source))
         self.name: str = found["name"]
         self.inputs: list[dict[str, Any]] = found["inputs"]
@@ -154,6 +163,7 @@ def load(
     example_inputs: Sequence[Any] | None = None,
     monte_carlo: bool = False,
     layers: Mapping[str, Rule] | None = None,
+    input_shape: Sequence[int] | None = None,
 ) -> Model:
     """Reads a model: a file, or a live object of Keras or PyTorch.
 
@@ -162,6 +172,8 @@ def load(
             or what torch.export.export made of one. An object is saved by its own framework and
             read like a file, so both are one network.
         weights: a second file, for formats that have one (paths only).
+        input_shape: of one sample of the only input, where a file leaves it open: free extents, or
+            a pickled torch module (paths only).
         example_inputs: of a torch module: the arguments to trace it with, a batch of samples each.
         monte_carlo: keeps dropout alive, with an input of random words for each such layer
             (docs/monte-carlo.md).
@@ -176,7 +188,11 @@ def load(
     if isinstance(model, str | os.PathLike):
         if example_inputs is not None:
             raise TypeError("example_inputs belong to a torch module, not to a file")
-        return Model(model, weights, monte_carlo=monte_carlo, layers=layers)
+        return Model(
+            model, weights, monte_carlo=monte_carlo, layers=layers, input_shape=input_shape
+        )
+    if input_shape is not None:
+        raise TypeError("a live model has its shapes: leave out `input_shape`")
     if weights is not None:
         raise TypeError("a live model holds its weights itself: leave out `weights`")
     return _live.load(model, example_inputs, monte_carlo=monte_carlo, layers=layers)
@@ -383,11 +399,12 @@ def report_html(folder: StrPath) -> str:
 
 def _source(
     model: Model | StrPath, weights: StrPath | None = None
-) -> tuple[str, str, bool, dict[str, Any]]:
+) -> tuple[str, str, bool, dict[str, Any], list[int]]:
     """What the compiled part needs to read a model."""
     if isinstance(model, Model):
         return model._source
-    return (os.fspath(model), "" if weights is None else os.fspath(weights), False, rules_for(None))
+    second = "" if weights is None else os.fspath(weights)
+    return os.fspath(model), second, False, rules_for(None), []
 
 
 def _named(x: Arrays) -> dict[str, np.ndarray]:

@@ -25,6 +25,11 @@ inline void add_model(CLI::App& command, const std::shared_ptr<ModelOptions>& op
     command.add_flag("--monte-carlo", options->source.options.monte_carlo,
                      "keep dropout alive: each such layer gets an input of random words\n"
                      "(docs/monte-carlo.md)");
+    command
+        .add_option("--input-shape", options->source.options.input_shape,
+                    "the shape of one sample, such as 3,32,32, where the file leaves it open")
+        ->delimiter(',')
+        ->check(CLI::PositiveNumber);
 }
 
 inline void add_final_activation(CLI::App& command, const std::shared_ptr<ModelOptions>& options) {

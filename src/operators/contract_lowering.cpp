@@ -186,7 +186,8 @@ RealTensor Lowering::exactly_contract(const RealTensor& tensor, const Tensor& we
         }
     }
     if (scaled && widest > 62) {
-        refuse(Code::width_exceeded, "its weights, times the scales of its inputs, need too many bits",
+        refuse(Code::width_exceeded,
+               "its weights, times the scales of its inputs, need too many bits",
                "Use one scale for all inputs.");
     }
     if (!scaled && widest > most_weight_bits) {

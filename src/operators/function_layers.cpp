@@ -79,7 +79,8 @@ void lower_function(Lowering& lowering, const Node& node) {
         const Rational digits = step.parameters[1].values().front();
         const int frac = static_cast<int>(to_double(bias + digits)) - 1;
         const Rational most = power_of_two(frac + 32);
-        Step grid = make_step("quantize", {power_of_two(-frac), Rational(0), Rational(-most), most});
+        Step grid =
+            make_step("quantize", {power_of_two(-frac), Rational(0), Rational(-most), most});
         lowering.set(lowering.step(lowering.step(x, std::move(step)), std::move(grid)));
         return;
     }

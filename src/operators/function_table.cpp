@@ -55,15 +55,19 @@ Rational float_quantize(const Rational& x, Q p) {
 /// Rounds to a float with exponent bits, mantissa bits and bias, whose highest exponent is kept for
 /// infinity.
 Rational float_round(const Rational& x, Q p) {
-    const int top = (1 << static_cast<int>(as_integer(p[0]))) - 2 - static_cast<int>(as_integer(p[2]));
-    const std::array<Rational, 6> q = {p[0], p[1], p[2], power_of_two(top + 1), Rational(1),
-                                       Rational(static_cast<int>(Rounding::half_even))};
+    const int top =
+        (1 << static_cast<int>(as_integer(p[0]))) - 2 - static_cast<int>(as_integer(p[2]));
+    const std::array<Rational, 6> q = {
+        p[0],        p[1],
+        p[2],        power_of_two(top + 1),
+        Rational(1), Rational(static_cast<int>(Rounding::half_even))};
     return float_quantize(x, q);
 }
 
 Rational finite_float_round(const Rational& x, Q p) {
     const Rational y = float_round(x, p);
-    const int top = (1 << static_cast<int>(as_integer(p[0]))) - 2 - static_cast<int>(as_integer(p[2]));
+    const int top =
+        (1 << static_cast<int>(as_integer(p[0]))) - 2 - static_cast<int>(as_integer(p[2]));
     if (abs(y) >= power_of_two(top + 1)) {
         throw Failure(Code::operator_inputs, {},
                       "its input may reach beyond the largest number of the float that it is "

@@ -427,8 +427,7 @@ void Lowering::decode(const std::string& name, const RealTensor& x) {
         }
         kept = is(x.steps[i], "affine") ? kept : i + 1;
     }
-    std::vector<Step> tail(x.steps.begin() + static_cast<std::ptrdiff_t>(kept),
-                                 x.steps.end());
+    std::vector<Step> tail(x.steps.begin() + static_cast<std::ptrdiff_t>(kept), x.steps.end());
     head.steps.resize(kept);
     Linear value = linear(head);
     // Encoders, decoders and simulation carry the integers of ports in signed 64-bit words.

@@ -67,20 +67,21 @@ RealTensor exactly_joined(Lowering& lowering, std::string_view function, const R
 
 RealTensor join_computed(Lowering& lowering, std::string_view function, const RealTensor& a,
                          const RealTensor& b) {
-    return within_widest(
-        [&] { return exactly_joined(lowering, function, a, b); },
-        [&] {
-            const Linear x = lowering.linear(a);
-            const Linear y = lowering.linear(b);
-            constexpr int bits = 60;  // of a factor
-            // What is added or compared is brought to one binary point.
-            const int frac = function == "product" ? max_width * max_width
-                                                   : 2 * bits -
-                                                         std::max(lowering.digits_before_point(x),
-                                                                  lowering.digits_before_point(y));
-            return exactly_joined(lowering, function, lowering.real(lowering.rounded(x, bits, frac)),
-                                  lowering.real(lowering.rounded(y, bits, frac)));
-        });
+    return within_widest([&] { return exactly_joined(lowering, function, a, b); },
+                         [&] {
+                             const Linear x = lowering.linear(a);
+                             const Linear y = lowering.linear(b);
+                             constexpr int bits = 60;  // of a factor
+                             // What is added or compared is brought to one binary point.
+                             const int frac =
+                                 function == "product"
+                                     ? max_width * max_width
+                                     : 2 * bits - std::max(lowering.digits_before_point(x),
+                                                           lowering.digits_before_point(y));
+                             return exactly_joined(lowering, function,
+                                                   lowering.real(lowering.rounded(x, bits, frac)),
+                                                   lowering.real(lowering.rounded(y, bits, frac)));
+                         });
 }
 
 RealTensor expanded(Lowering& lowering, const RealTensor& x, const Shape& shape) {

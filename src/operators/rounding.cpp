@@ -74,10 +74,10 @@ Linear Lowering::narrowed(const Linear& x, int bits, int most_frac) {
         [&](const Format& format) {
             const int drop = dropped(format, bits, most_frac);
             // One more bit, as rounding may carry.
-            return drop == 0 ? format.type
-                             : FixedType{format.type.is_signed,
-                                         std::max(1, format.type.width - drop) + 1,
-                                         format.type.frac - drop};
+            return drop == 0
+                       ? format.type
+                       : FixedType{format.type.is_signed, std::max(1, format.type.width - drop) + 1,
+                                   format.type.frac - drop};
         },
         formats);
     double scale = 0;

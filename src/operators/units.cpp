@@ -60,7 +60,8 @@ Step integer_quantiser(PerElement<Rational> low, PerElement<Rational> high) {
 }
 
 /// x rounded to integers, whose range follows from that of x.
-RealTensor to_integers(Lowering& lowering, const RealTensor& x, const Step& step, Rounding rounding) {
+RealTensor to_integers(Lowering& lowering, const RealTensor& x, const Step& step,
+                       Rounding rounding) {
     const Linear line = lowering.linear(x);
     const auto end = [&](bool highest) {
         return combine<Rational>(

@@ -224,6 +224,11 @@ Prediction predict(const PredictOptions& options, const NamedSources& arrays,
                           "a design folder drops elements or not as it was converted",
                           "Leave out --monte-carlo, or give the model file.");
         }
+        if (!options.source.options.input_shape.empty()) {
+            throw Failure(Code::unknown_option, {options.source.file, "", "", ""},
+                          "a design folder holds the shapes of its inputs",
+                          "Leave out --input-shape.");
+        }
         model = read_design(options.source.file).model;
         samples = emulate::match_sources(model, with_random_words(model, arrays, options.seed),
                                          arrays_file);

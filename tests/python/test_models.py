@@ -84,6 +84,11 @@ def test_torch_weights_by_name(name):
         gatewright.load(folder / "model.pt2", MODELS / "t_torch_vae/state_dict.pt")
 
 
+def test_pickled_module_whose_shape_is_not_given():
+    with pytest.raises(gatewright.Error, match="--input-shape"):
+        gatewright.load(MODELS / "t_torch_cnn/module.pt")
+
+
 def test_torch_file_without_layers_is_refused():
     with pytest.raises(gatewright.Error, match="state dictionary.*--weights"):
         gatewright.load(MODELS / "t_torch_cnn/state_dict.pt")

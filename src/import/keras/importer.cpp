@@ -115,6 +115,36 @@ DeclaredInput read_input(const Layer& layer, const Location& where, Diagnostics&
 
 }  // namespace
 
+namespace {
+
+/// Extents that the model leaves open, by the shape of a sample.
+void fill_free_extents(Json& shape, const Shape& sample, const Location& where) {
+    const auto refuse = [&](const std::string& message) {
+        throw Failure(Code::unknown_option, where, message,
+                      "Give the shape of one sample, or leave out --input-shape.");
+    };
+    if (!shape.is_array()) {
+        shape = Json::array({nullptr});
+        for (std::size_t i = 0; i < sample.size(); ++i) {
+            shape.push_back(nullptr);
+        }
+    }
+    if (shape.size() != sample.size() + 1) {
+        refuse(fmt::format("shape {} does not fit an input of {} axes and a batch",
+                           to_string(sample), shape.empty() ? 0 : shape.size() - 1));
+    }
+    for (std::size_t i = 0; i < sample.size(); ++i) {
+        Json& extent = shape[i + 1];
+        if (sample[i] < 1 || (extent.is_number_integer() && extent != sample[i])) {
+            refuse(fmt::format("shape {} contradicts the model's extent of axis {}",
+                               to_string(sample), i + 1));
+        }
+        extent = sample[i];
+    }
+}
+
+}  // namespace
+
 std::vector<Value> Importer::add_inputs(Diagnostics& diagnostics) {
     const Graph& graph = model_.graph;
     std::vector<DeclaredInput> inputs;
@@ -144,6 +174,14 @@ std::vector<Value> Importer::add_inputs(Diagnostics& diagnostics) {
             {graph.layers.front().name + "_input", sequential_input_shape(graph), "float32"});
     }
     std::vector<Value> out;
+    if (!options_.input_shape.empty() && inputs.size() == 1) {
+        fill_free_extents(inputs.front().shape, options_.input_shape,
+                          {model_.file, inputs.front().name, "input", ""});
+    } else if (!options_.input_shape.empty()) {
+        throw Failure(Code::unknown_option, {model_.file, "", "", ""},
+                      fmt::format("the model has {} inputs, and one shape is given", inputs.size()),
+                      "Save the model with fixed extents, and leave out --input-shape.");
+    }
     for (const DeclaredInput& input : inputs) {
         const Location where{model_.file, input.name, "input", ""};
         if (!input.shape.is_array() || input.shape.empty()) {
@@ -170,9 +208,10 @@ std::vector<Value> Importer::add_inputs(Diagnostics& diagnostics) {
                 continue;
             }
             if (!fixed) {
-                diagnostics.add(Code::operator_inputs, where,
-                                fmt::format("the extent of axis {} is free", i),
-                                "Build the model with fixed extents; only the batch may be free.");
+                diagnostics.add(
+                    Code::operator_inputs, where, fmt::format("the extent of axis {} is free", i),
+                    "Build the model with fixed extents (only the batch may be free), or "
+                    "give them with --input-shape.");
                 sound = false;
                 break;
             }

@@ -47,8 +47,8 @@ class Sampler {
         const auto axes = static_cast<std::int64_t>(extents_.size());
         std::vector<Tap> taps = {{}};
         for (std::int64_t axis = 0; axis < axes; ++axis) {
-            const Operand at = builder_.selected(
-                grid, static_cast<std::int64_t>(positions_.size()), axes - 1 - axis);
+            const Operand at = builder_.selected(grid, static_cast<std::int64_t>(positions_.size()),
+                                                 axes - 1 - axis);
             const auto line = taps_of(at, extents_[static_cast<std::size_t>(axis)]);
             std::vector<Tap> next;
             for (const Tap& tap : taps) {
@@ -88,11 +88,9 @@ class Sampler {
             return line(x, 0, 0);
         }
         const Operand distance = builder_.function("absolute", line(x, 1, -low));
-        const Operand rounds =
-            builder_.function("floor", line(distance, 1 / (2 * span), 0));
+        const Operand rounds = builder_.function("floor", line(distance, 1 / (2 * span), 0));
         const Operand rest = builder_.subtract(distance, line(rounds, 2 * span, 0));
-        const Operand y =
-            line(builder_.function("absolute", line(rest, 1, -span)), -1, low + span);
+        const Operand y = line(builder_.function("absolute", line(rest, 1, -span)), -1, low + span);
         return clipped(y, 0, size - 1);
     }
 

@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "types/shape.h"
+
 /// What a user asks of a reader beside the file, whatever the format.
 namespace gatewright::layers {
 
@@ -14,6 +16,9 @@ class CustomLayer;
 using CustomRule = std::function<void(CustomLayer&)>;
 
 struct ImportOptions {
+    /// The shape of one sample of the model's only input, where the file leaves it open; empty: as
+    /// the file has it.
+    Shape input_shape;
     /// Dropout stays active: each layer draws from an input of its own (import/layers/random.h).
     bool monte_carlo = false;
     /// Rules of the user's own, by the name of a class or operator.

@@ -70,8 +70,8 @@ Operand fourier(Builder& builder, const Operand& input, std::int64_t axis,
         builder.refuse("its axis, its length or its last extent is out of range");
     }
     const bool real_result = transform.inverse && transform.onesided;
-    const std::int64_t out = transform.onesided && !transform.inverse ? transform.length / 2 + 1
-                                                                     : transform.length;
+    const std::int64_t out =
+        transform.onesided && !transform.inverse ? transform.length / 2 + 1 : transform.length;
     const Matrices m = matrices_of(in, out, transform);
     const Operand real = builder.selected(x, last, 0);
     Operand y_real = weighted(builder, real, axis, m.cosine);

@@ -92,8 +92,9 @@ void Importer::add_inputs(Diagnostics& diagnostics) {
             } else if (extent == nullptr) {
                 diagnostics.add(Code::operator_inputs, where,
                                 fmt::format("the extent of axis {} is free", i),
-                                "Export the model with a fixed extent; only the batch axis, the "
-                                "first, may be free, and samples may not be mixed along it.");
+                                "Export the model with a fixed extent, or give it with "
+                                "--input-shape; only the batch axis, the first, may be free, and "
+                                "samples may not be mixed along it.");
             } else {
                 operand.shape.push_back(*extent);
             }
@@ -293,8 +294,47 @@ network::ImportedModel Importer::run() {
     return std::move(out_);
 }
 
+namespace {
+
+/// Extents of the only input that the file leaves open, by the shape of a sample (without the
+/// first axis) or of the whole input.
+void fill_free_extents(OnnxModel& model, const Shape& sample) {
+    const auto refuse = [&](const std::string& message) {
+        throw Failure(Code::unknown_option, {model.file, "", "input", ""}, message,
+                      "Give the shape of one sample of the model's only input, or leave out "
+                      "--input-shape.");
+    };
+    if (model.graph.inputs.size() != 1) {
+        refuse(fmt::format("the model has {} inputs, and one shape is given",
+                           model.graph.inputs.size()));
+    }
+    auto& dims = model.graph.inputs.front().dims;
+    if (!dims) {
+        dims.emplace(sample.size() + 1, OnnxDim(std::string("batch")));
+    }
+    if (dims->size() != sample.size() + 1 && dims->size() != sample.size()) {
+        refuse(fmt::format("shape {} does not fit an input of {} axes", to_string(sample),
+                           dims->size()));
+    }
+    const std::size_t first = dims->size() - sample.size();
+    for (std::size_t i = 0; i < sample.size(); ++i) {
+        OnnxDim& dim = (*dims)[first + i];
+        const auto* fixed = std::get_if<std::int64_t>(&dim);
+        if (sample[i] < 1 || (fixed != nullptr && *fixed != sample[i])) {
+            refuse(fmt::format("shape {} contradicts the file's extent of axis {}",
+                               to_string(sample), first + i));
+        }
+        dim = sample[i];
+    }
+}
+
+}  // namespace
+
 network::ImportedModel import_onnx(const std::string& file, const layers::ImportOptions& options) {
-    const OnnxModel model = read_model_file(file);
+    OnnxModel model = read_model_file(file);
+    if (!options.input_shape.empty()) {
+        fill_free_extents(model, options.input_shape);
+    }
     for (const FirstAxis first_axis : {FirstAxis::samples, FirstAxis::one_sample}) {
         try {
             return Importer(model, first_axis, options).run();

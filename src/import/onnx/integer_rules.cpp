@@ -118,9 +118,8 @@ void qlinear_conv(Call& call) {
         bias = call.operand(8);
         bias->is_integer = false;
     }
-    const Operand sums =
-        convolution(call, centred(call, call.operand(0), x.zero_point),
-                    centred(call, call.operand(3), on_weights.zero_point), bias);
+    const Operand sums = convolution(call, centred(call, call.operand(0), x.zero_point),
+                                     centred(call, call.operand(3), on_weights.zero_point), bias);
     set_requantised(call, sums, x, on_result, y);
 }
 
@@ -177,8 +176,8 @@ void dynamic_quantize(Call& call) {
     const Operand high = call.maximum(call.reduced(x, "max", axes, false), zero);
     const Operand low = call.minimum(call.reduced(x, "min", axes, false), zero);
     const auto in_float32 = [&](const Operand& v) {
-        return call.function(
-            "float_round", v, {Call::number(8), Call::number(23), Call::number(127)});
+        return call.function("float_round", v,
+                             {Call::number(8), Call::number(23), Call::number(127)});
     };
     const Operand range = in_float32(call.subtract(high, low));
     // Of zeros alone the scale is 1, as the runtime has it.
@@ -187,8 +186,7 @@ void dynamic_quantize(Call& call) {
     const auto level = [&](const Operand& v) {
         return call.minimum(call.maximum(call.function("round", v), zero), Call::number(255));
     };
-    const Operand point =
-        level(in_float32(call.divide(call.subtract(zero, low), scale)));
+    const Operand point = level(in_float32(call.divide(call.subtract(zero, low), scale)));
     const Operand rounded = call.function("round", in_float32(call.divide(x, scale)));
     call.set(call.minimum(call.maximum(call.add(rounded, point), zero), Call::number(255)));
     call.set_type(ElementType::uint8);
@@ -203,9 +201,9 @@ void qlinear_binary(Call& call, const Operator& op) {
     const Affine a = affine_of(call, 1, 0, 1);
     const Affine b = affine_of(call, 4, 0, 1);
     const Affine y = result_of(call, 6);
-    set_levels(call,
-               exactly(call, op, real_of(call, call.operand(0), a), real_of(call, call.operand(3), b)),
-               y);
+    set_levels(
+        call,
+        exactly(call, op, real_of(call, call.operand(0), a), real_of(call, call.operand(3), b)), y);
 }
 
 /// A function of one tensor.
@@ -240,8 +238,8 @@ void qlinear_concat(Call& call) {
     if (parts.empty()) {
         call.refuse("it joins nothing");
     }
-    const auto computed = std::find_if(parts.begin(), parts.end(),
-                                       [](const Operand& p) { return !p.is_constant; });
+    const auto computed =
+        std::find_if(parts.begin(), parts.end(), [](const Operand& p) { return !p.is_constant; });
     const Operand& like = computed == parts.end() ? parts.front() : *computed;
     for (Operand& part : parts) {
         part = call.per_sample(part, like.batch_axis);
@@ -303,8 +301,10 @@ void gelu(Call& call, const char* function) {
 }
 
 const RuleRow standard[] = {
-    {"QLinearConv", &qlinear_conv},       {"QLinearMatMul", &qlinear_matmul},
-    {"MatMulInteger", &matmul_integer},   {"ConvInteger", &conv_integer},
+    {"QLinearConv", &qlinear_conv},
+    {"QLinearMatMul", &qlinear_matmul},
+    {"MatMulInteger", &matmul_integer},
+    {"ConvInteger", &conv_integer},
     {"DynamicQuantizeLinear", &dynamic_quantize},
 };
 
@@ -315,9 +315,7 @@ const RuleRow microsoft[] = {
     {"QLinearAveragePool", [](Call& c) { qlinear_pool(c, false); }},
     {"QLinearGlobalAveragePool", [](Call& c) { qlinear_pool(c, true); }},
     {"QLinearSigmoid",
-     [](Call& c) {
-         qlinear_unary(c, [&](const Operand& x) { return c.function("sigmoid", x); });
-     }},
+     [](Call& c) { qlinear_unary(c, [&](const Operand& x) { return c.function("sigmoid", x); }); }},
     {"QLinearLeakyRelu",
      [](Call& c) {
          const double alpha = c.real("alpha", static_cast<double>(0.01F));

@@ -280,6 +280,44 @@ void multi_threshold(Call& call) {
     call.set(y);
 }
 
+/// Sums of patches of integers, of which the lowest bits go so that `obits` are left.
+void quant_avg_pool(Call& call) {
+    const std::int64_t kernel = call.integer("kernel", 0);
+    const std::int64_t stride = call.integer("stride", 0);
+    const std::int64_t ibits = call.integer("ibits", 0);
+    const std::int64_t obits = call.integer("obits", 0);
+    const std::string layout = call.text("data_layout", "NCHW");
+    call.ignore("signed");  // a remark on the result
+    if (kernel < 1 || kernel > 1 << 10 || stride < 1 || ibits < 1 || ibits > 32 || obits < 1 ||
+        obits > 32 || (layout != "NCHW" && layout != "NHWC")) {
+        call.refuse("its kernel, its stride, a width or its layout is out of range");
+    }
+    const Operand& input = call.operand(0);
+    Operand x = call.samples(input);
+    if (x.sample_shape().size() != 3) {
+        call.refuse(fmt::format("its input has shape {}", to_string(x.sample_shape())));
+    }
+    if (layout == "NHWC") {
+        x = call.transposed(x, {2, 0, 1}, x.batch_axis);
+    }
+    const Shape none = {0, 0};
+    const PoolFields fields{
+        "average", {kernel, kernel}, {stride, stride}, {1, 1}, none, none, false, {}};
+    Operand y = call.emit(pool_operator, Attributes::of(fields), {x}, x.batch_axis).front();
+    const std::int64_t size = kernel * kernel;
+    const std::int64_t most = ((std::int64_t{1} << ibits) - 1) * size;
+    const std::int64_t shift = std::max<std::int64_t>(
+        0, static_cast<std::int64_t>(std::floor(std::log2(static_cast<double>(most)))) + 1 - obits);
+    y = call.function("affine", y, {Call::number(static_cast<double>(size)), Call::number(0)});
+    y = call.function("round", y);  // the float mean may lie a little beside a multiple
+    const double step = std::exp2(static_cast<double>(-shift));
+    y = call.function("floor", call.function("affine", y, {Call::number(step), Call::number(0)}));
+    if (layout == "NHWC") {
+        y = call.transposed(y, {1, 2, 0}, y.batch_axis);
+    }
+    call.set(call.restore(y, input));
+}
+
 Levels range_of(Call& call, ElementType type) {
     switch (type) {
         case ElementType::int8:
@@ -310,8 +348,8 @@ Tensor of_blocks(Call& call, const Tensor& parameter, const Operand& x, std::int
     const Shape& shape = parameter.shape;
     const auto at = static_cast<std::size_t>(axis);
     const bool is_batch = x.batch_axis == axis;
-    const auto in_sample = static_cast<std::size_t>(
-        axis - (x.batch_axis >= 0 && x.batch_axis < axis ? 1 : 0));
+    const auto in_sample =
+        static_cast<std::size_t>(axis - (x.batch_axis >= 0 && x.batch_axis < axis ? 1 : 0));
     if (is_batch || static_cast<std::int64_t>(shape.size()) != x.rank() || block < 1 ||
         in_sample >= x.sample_shape().size() ||
         shape[at] != (x.sample_shape()[in_sample] + block - 1) / block) {
@@ -326,8 +364,9 @@ Tensor of_blocks(Call& call, const Tensor& parameter, const Operand& x, std::int
     for (std::int64_t o = 0; o < outer; ++o) {
         for (std::int64_t i = 0; i < out.shape[at]; ++i) {
             for (std::int64_t k = 0; k < inner; ++k) {
-                out.values.push_back(parameter.values[static_cast<std::size_t>(
-                    (o * shape[at] + i / block) * inner + k)]);
+                out.values.push_back(
+                    parameter
+                        .values[static_cast<std::size_t>((o * shape[at] + i / block) * inner + k)]);
             }
         }
     }
@@ -397,8 +436,14 @@ const RuleRow standard[] = {
 };
 
 const RuleRow qonnx[] = {
-    {"Quant", &quant}, {"IntQuant", &quant},         {"BipolarQuant", &bipolar_quant},
-    {"Trunc", &trunc}, {"FloatQuant", &float_quant}, {"MultiThreshold", &multi_threshold},
+    {"Quant", &quant},
+    {"IntQuant", &quant},
+    {"BipolarQuant", &bipolar_quant},
+    {"Trunc", &trunc},
+    {"FloatQuant", &float_quant},
+    {"MultiThreshold", &multi_threshold},
+    {"QuantAvgPool2d", &quant_avg_pool},
+    {"MaxPoolNHWC", [](Call& c) { c.set(pooled(c, c.operand(0), "max", Channels::last)); }},
 };
 
 }  // namespace
@@ -449,10 +494,9 @@ Operand levels_of(Call& call, const Operand& x, const Tensor& scale, const Tenso
         fields.low.values[i] = l.low - zero_point.values[i];
         fields.high.values[i] = l.high - zero_point.values[i];
     }
-    const Operand y = call.elementwise(divide_operator, Attributes(),
-                                       {fake_quantize(call, x, std::move(fields)),
-                                        Call::tensor(scale)},
-                                       true);
+    const Operand y =
+        call.elementwise(divide_operator, Attributes(),
+                         {fake_quantize(call, x, std::move(fields)), Call::tensor(scale)}, true);
     return call.elementwise(add_operator, Attributes(), {y, Call::tensor(zero_point)}, true);
 }
 

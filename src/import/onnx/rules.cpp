@@ -12,10 +12,9 @@ using Table = std::span<const RuleRow> (*)();
 
 /// The tables of the standard domain.
 constexpr Table standard_tables[] = {
-    &elementwise_rules,   &constant_rules,  &shape_rules,    &layer_rules,
-    &resize_rules,        &recurrent_rules, &position_rules, &logic_rules,
-    &normalisation_rules, &attention_rules, &control_rules,  &quantiser_rules,
-    &integer_rules,       &signal_rules,
+    &elementwise_rules, &constant_rules,  &shape_rules,   &layer_rules,         &resize_rules,
+    &recurrent_rules,   &position_rules,  &logic_rules,   &normalisation_rules, &attention_rules,
+    &control_rules,     &quantiser_rules, &integer_rules, &signal_rules,
 };
 
 bool is_qonnx_domain(std::string_view domain) {

@@ -55,8 +55,8 @@ void grid_sample(Call& call) {
     sampling.align_corners = call.integer("align_corners", 0) != 0;
     const Operand image = call.samples(x);
     const Operand& grid = call.operand(1);
-    const Operand positions = x.batch_axis >= 0 ? call.samples(call.per_sample(grid, 0))
-                                                : call.samples(grid);
+    const Operand positions =
+        x.batch_axis >= 0 ? call.samples(call.per_sample(grid, 0)) : call.samples(grid);
     const Operand& like = x.batch_axis >= 0 ? x : grid;
     call.set(call.restore(layers::grid_sampled(call, image, positions, sampling), like));
 }
@@ -92,8 +92,8 @@ void dft(Call& call) {
     axis = call.axis(x, axis);
     const std::int64_t extent = x.sample_shape()[static_cast<std::size_t>(axis)];
     const bool halves = transform.inverse && transform.onesided;
-    transform.length = call.has(1) ? whole(call, 1, "length", 1 << 14)
-                                   : (halves ? 2 * (extent - 1) : extent);
+    transform.length =
+        call.has(1) ? whole(call, 1, "length", 1 << 14) : (halves ? 2 * (extent - 1) : extent);
     call.set(layers::fourier(call, x, axis, transform));
 }
 
@@ -186,8 +186,9 @@ void mel_weights(Call& call) {
         const std::int64_t right = edges[static_cast<std::size_t>(i + 2)];
         for (std::int64_t j = left; j <= centre; ++j) {
             put(j, i,
-                centre == left ? 1
-                               : static_cast<double>(j - left) / static_cast<double>(centre - left));
+                centre == left
+                    ? 1
+                    : static_cast<double>(j - left) / static_cast<double>(centre - left));
         }
         for (std::int64_t j = centre; j < right; ++j) {
             put(j, i, static_cast<double>(right - j) / static_cast<double>(right - centre));
@@ -292,12 +293,11 @@ void rotary_embedding(Call& call) {
     const Operand sine = cache(2);
     const Operand turned = call.sliced(h, 2, 0, size);
     const std::int64_t half = size / 2;
-    const Operand first = interleaved ? call.sliced(turned, 2, 0, half, 2)
-                                      : call.sliced(turned, 2, 0, half);
-    const Operand second = interleaved ? call.sliced(turned, 2, 1, half, 2)
-                                       : call.sliced(turned, 2, half, half);
-    const Operand real =
-        call.subtract(call.multiply(first, cosine), call.multiply(second, sine));
+    const Operand first =
+        interleaved ? call.sliced(turned, 2, 0, half, 2) : call.sliced(turned, 2, 0, half);
+    const Operand second =
+        interleaved ? call.sliced(turned, 2, 1, half, 2) : call.sliced(turned, 2, half, half);
+    const Operand real = call.subtract(call.multiply(first, cosine), call.multiply(second, sine));
     const Operand imaginary = call.add(call.multiply(first, sine), call.multiply(second, cosine));
     Operand y = interleaved ? call.reshaped(call.stacked({real, imaginary}, 3),
                                             {full[0], full[1], size}, real.batch_axis)
@@ -382,8 +382,8 @@ void col2im(Call& call) {
     for (std::size_t i = 0; i < rank && extents.size() == rank; ++i) {
         fields.before.push_back(pads[i]);
         fields.after.push_back(pads[rank + i]);
-        const std::int64_t room = extents[i] + pads[i] + pads[rank + i] -
-                                  fields.dilations[i] * (kernel[i] - 1) - 1;
+        const std::int64_t room =
+            extents[i] + pads[i] + pads[rank + i] - fields.dilations[i] * (kernel[i] - 1) - 1;
         if (kernel[i] < 1 || kernel[i] > 1 << 10 || room < 0 || fields.strides[i] < 1) {
             call.refuse("its blocks do not fit its image");
         }

@@ -191,6 +191,8 @@ void visit_hdf5_chunks(const Hdf5File& file, const Hdf5ChunkLayout& layout, cons
             return visit_implicit(file, layout, chunk);
         case Hdf5ChunkLayout::Index::fixed_array:
             return visit_fixed_array(file, layout, chunk);
+        case Hdf5ChunkLayout::Index::growing_array:
+            return visit_hdf5_growing_array(file, layout, chunk);
         case Hdf5ChunkLayout::Index::tree_v2:
             return visit_tree_v2(file, layout, chunk);
     }

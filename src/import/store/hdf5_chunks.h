@@ -24,7 +24,7 @@ struct Hdf5ChunkLayout {
     std::uint64_t chunk_bytes = 0;       ///< not packed
     bool filtered = false;
 
-    enum class Index { tree_v1, single, implicit, fixed_array, tree_v2 };
+    enum class Index { tree_v1, single, implicit, fixed_array, growing_array, tree_v2 };
     Index index = Index::tree_v1;
     std::uint64_t address = no_address;  ///< of the index, or of the first chunk
     Hdf5Chunk single;                    ///< size and skipped filters of an only chunk
@@ -44,5 +44,9 @@ struct Hdf5ChunkLayout {
 /// chunks that the dataset has not grown to.
 void visit_hdf5_chunks(const Hdf5File& file, const Hdf5ChunkLayout& layout,
                        const std::function<void(const Hdf5Chunk&)>& chunk);
+
+/// One of them: an array for datasets that can grow along one axis.
+void visit_hdf5_growing_array(const Hdf5File& file, const Hdf5ChunkLayout& layout,
+                              const std::function<void(const Hdf5Chunk&)>& chunk);
 
 }  // namespace gatewright::store

@@ -205,14 +205,16 @@ class DataReader {
                 out.index = Index::fixed_array;
                 in.skip(1);
                 break;
+            case 4:
+                out.index = Index::growing_array;
+                in.skip(5);
+                break;
             case 5:
                 out.index = Index::tree_v2;
                 in.skip(6);
                 break;
             default:
-                file_.unsupported(
-                    "chunks of a dataset that can grow along one axis are not read "
-                    "in this version of the format");
+                file_.fail("the chunks of a dataset have no known index");
         }
         out.address = in.address();
         return out;

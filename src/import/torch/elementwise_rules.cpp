@@ -404,7 +404,7 @@ enum class Drops { elements, channels, channels_1d, channels_3d };
 layers::Dropped dropped(Call& call, Drops drops, bool alpha) {
     const double p = call.real("p");
     const bool train = call.flag("train", true);
-    const Operand x = call.operand("input");
+    const Operand x = call.operand(call.has("input") ? "input" : "self");  // dropout_ has self
     if (!call.importer().options().monte_carlo) {
         call.demand(!train || p == 0, "train", "it drops elements at random, as in training",
                     "Export the model in evaluation mode (model.eval()), or use --monte-carlo.");

@@ -34,6 +34,10 @@ bool holds_program(std::span<const std::byte> bytes, const std::string& file) {
 Program read_any(const std::string& file, const layers::ImportOptions& options) {
     std::vector<std::byte> bytes = read_file_bytes(file);
     if (file.ends_with(".pt2") || holds_program(bytes, file)) {
+        if (!options.input_shape.empty()) {
+            throw Failure(Code::unknown_option, {file, "", "input", ""},
+                          "the program holds the shapes of its inputs", "Leave out --input-shape.");
+        }
         return read_program(std::move(bytes), file);
     }
     const TorchFile saved(std::move(bytes), file, options);

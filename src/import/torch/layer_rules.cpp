@@ -370,6 +370,7 @@ const RuleRow rows[] = {
     {"aten.linalg_cross", "default", &cross},
     {"aten.bilinear", "default", &bilinear},
     {"aten.cdist", "default", &cdist},
+    {"aten._cdist_forward", "default", &cdist},
     {"aten.einsum", "default", &einsum},
     {"aten.conv1d", "default padding", [](Call& c) { convolution(c, false); }},
     {"aten.conv2d", "default padding", [](Call& c) { convolution(c, false); }},

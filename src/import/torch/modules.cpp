@@ -87,12 +87,14 @@ Program program_of_module(const TorchFile& file, const layers::ImportOptions& op
     Chain chain(program);
     std::vector<Module> layers;
     add_module(file, file.root(), "", program, chain, layers, 0, options);
-    const std::optional<Shape> sample = sample_shape(program);
+    const std::optional<Shape> sample =
+        options.input_shape.empty() ? sample_shape(program) : std::optional(options.input_shape);
     if (!sample) {
         throw Failure(Code::unsupported_form, {file.file(), "input", "", ""},
                       "a pickled module does not say the shape of its input, and its first layers "
                       "do not tell it",
-                      "Export the model with torch.export.save (.pt2), which holds the shape.");
+                      "Give the shape of one sample with --input-shape, or export the model with "
+                      "torch.export.save (.pt2), which holds the shape.");
     }
     TensorMeta meta;
     meta.type = ScalarType::float32;

@@ -432,7 +432,10 @@ const RuleRow rows[] = {
     {"aten.split", "Tensor sizes", &split, true},
     {"aten.split_with_sizes", "default", &split, true},
     {"aten.split_with_sizes_copy", "default", &split},
+    {"aten.unsafe_split", "Tensor", &split},
+    {"aten.unsafe_split_with_sizes", "default", &split},
     {"aten.chunk", "default", &chunk, true},
+    {"aten.unsafe_chunk", "default", &chunk},
     {"aten.tensor_split", "sections indices", &tensor_split, true},
     {"aten.unbind", "int", &unbind, true},
     {"aten.unbind_copy", "int", &unbind},
@@ -442,6 +445,7 @@ const RuleRow rows[] = {
     {"aten.stack", "default", &stack},
     {"aten.hstack", "default", &hstack},
     {"aten.vstack", "default", [](Call& c) { stack_along(c, 0, 2); }},
+    {"aten.row_stack", "default", [](Call& c) { stack_along(c, 0, 2); }},
     {"aten.dstack", "default", [](Call& c) { stack_along(c, 2, 3); }},
     {"aten.flip", "default", [](Call& c) { flip(c, std::nullopt); }},
     {"aten.fliplr", "default", [](Call& c) { flip(c, 1); }},
@@ -456,6 +460,7 @@ const RuleRow rows[] = {
     {"aten.pixel_shuffle", "default", [](Call& c) { pixel_shuffle(c, true); }},
     {"aten.pixel_unshuffle", "default", [](Call& c) { pixel_shuffle(c, false); }},
     {"aten.channel_shuffle", "default", &channel_shuffle},
+    {"aten.native_channel_shuffle", "default", &channel_shuffle},
 };
 
 }  // namespace

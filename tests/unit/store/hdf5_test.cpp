@@ -112,6 +112,17 @@ TEST_CASE("HDF5: newer forms of everything, behind a user's block") {
     CHECK(std::get<Tensor>(tree("long_attribute").attributes.at("long")) == steps);
 }
 
+TEST_CASE("HDF5: datasets that can grow along one axis") {
+    const Hdf5Group root = tree("growing");
+    check_tensor(root, "rows", counted({5, 3}));
+    check_tensor(root, "columns", counted({5, 3}));
+    check_tensor(root, "long", counted({300}));
+    check_tensor(root, "packed", counted({90, 7}));
+    Tensor part = Tensor::filled({90}, 0);
+    part.values[60] = part.values[61] = 7;
+    check_tensor(root, "part", part);
+}
+
 TEST_CASE("HDF5: bfloat16 as bit fields and as opaque bytes") {
     const Hdf5Group root = tree("brain_float");
     const Tensor expected{{4}, {1, -2.5, 0x1p100, INFINITY}};
@@ -149,7 +160,7 @@ TEST_CASE("HDF5: what no model needs, and what would never end, is refused") {
 }
 
 TEST_CASE("HDF5: every cut is refused, every damaged byte gives a tree or a Failure") {
-    for (const char* name : {"classic", "modern", "brain_float"}) {
+    for (const char* name : {"classic", "modern", "growing", "brain_float"}) {
         const std::vector<std::byte> whole = fixture(name);
         for (std::size_t i = 0; i < whole.size(); ++i) {
             CHECK(!error_of(std::span(whole).first(i)).empty());
