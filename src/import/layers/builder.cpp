@@ -22,6 +22,36 @@ void Builder::refuse(std::string message, std::string remedy, std::string attrib
                   where(std::move(attribute)), std::move(message), std::move(remedy));
 }
 
+namespace {
+
+/// A constant without the axis where others have the batch, along which it must be the same.
+Tensor same_row(const Tensor& constant, std::int64_t axis) {
+    const auto at = static_cast<std::size_t>(axis);
+    const std::int64_t extent = constant.shape[at];
+    const std::int64_t inner = strides_of(constant.shape)[at];
+    Tensor row = constant;
+    row.shape.erase(row.shape.begin() + axis);
+    if (extent == 1) {
+        return row;
+    }
+    row.values.clear();
+    for (std::int64_t e = 0; e < element_count(constant.shape); ++e) {
+        const double value = constant.values[static_cast<std::size_t>(e)];
+        const std::int64_t position = e / inner % extent;
+        if (position == 0) {
+            row.values.push_back(value);
+        } else if (constant.values[static_cast<std::size_t>(e - position * inner)] != value) {
+            throw BatchMixed();
+        }
+    }
+    if (extent == 0) {
+        throw BatchMixed();
+    }
+    return row;
+}
+
+}  // namespace
+
 network::Value Builder::constant_node(const Tensor& tensor) {
     return network_.add(network::constant_operator, Attributes::of(network::ConstantFields{tensor}),
                         {}, where());
@@ -107,6 +137,14 @@ std::vector<Operand> Builder::emit(const Operator& op, Attributes attributes,
     return out;
 }
 
+Operand Builder::repeated(const Tensor& sample, int batch_axis) {
+    Operand out;
+    out.value = constant_node(sample);
+    out.shape = sample.shape;
+    out.batch_axis = batch_axis;
+    return out;
+}
+
 Operand Builder::reshaped(const Operand& x, Shape sample_shape, int batch_axis) {
     if (x.sample_shape() == sample_shape) {
         Operand y = x;
@@ -157,6 +195,10 @@ Operand Builder::elementwise(const Operator& op, Attributes attributes,
         if (x.batch_axis >= 0 || x.rank() < distance) {
             continue;
         }
+        if (x.is_constant) {
+            x.constant = same_row(x.constant, x.rank() - distance);
+            continue;
+        }
         Shape shape = x.sample_shape();
         const auto at = shape.end() - static_cast<std::ptrdiff_t>(distance);
         if (*at != 1) {
@@ -178,18 +220,9 @@ Operand Builder::function(const std::string& name, const Operand& x,
 }
 
 Tensor Builder::without_batch(const Tensor& parameter, const Operand& x) const {
-    Tensor out = parameter;
-    if (x.batch_axis >= 0) {
-        const std::int64_t distance = x.rank() - x.batch_axis;
-        if (static_cast<std::int64_t>(out.shape.size()) >= distance) {
-            const auto at = out.shape.end() - static_cast<std::ptrdiff_t>(distance);
-            if (*at != 1) {
-                throw BatchMixed();
-            }
-            out.shape.erase(at);
-        }
-    }
-    return out;
+    const std::int64_t axis =
+        static_cast<std::int64_t>(parameter.shape.size()) - (x.rank() - x.batch_axis);
+    return x.batch_axis >= 0 && axis >= 0 ? same_row(parameter, axis) : parameter;
 }
 
 Operand Builder::samples(const Operand& x) {

@@ -67,6 +67,8 @@ class Builder {
                      const std::vector<Operand>& parameters = {});
     static Operand number(double value);
     static Operand tensor(Tensor value);
+    /// A tensor that is the same for each sample, with its batch at `batch_axis`.
+    Operand repeated(const Tensor& sample, int batch_axis);
 
     // Arithmetic on operands that broadcast as in the file's shapes.
     Operand add(const Operand& a, const Operand& b);
@@ -77,7 +79,7 @@ class Builder {
     Operand minimum(const Operand& a, const Operand& b);
 
     /// A constant that broadcasts to x in the file's shapes, as it broadcasts without the batch
-    /// axis.
+    /// axis; along that it must be the same, else BatchMixed.
     Tensor without_batch(const Tensor& parameter, const Operand& x) const;
 
     // Moves. Shapes, axes and permutations are those of a sample (without the batch axis).

@@ -25,29 +25,33 @@ Operand made(Call& call, Shape shape, double value) {
     return Call::tensor(Tensor::filled(std::move(shape), value));
 }
 
+/// One tensor for each sample, all the same; its batch stands at `batch_axis`, nowhere if negative.
+Operand for_all_samples(Call& call, const Operand& sample, int batch_axis) {
+    return batch_axis < 0 ? sample : call.repeated(sample.constant, batch_axis);
+}
+
 void filled(Call& call, std::optional<double> fixed) {
     call.ignore("dtype");  // the program says the result's type
     const double value = fixed ? *fixed : call.real("fill_value");
     Shape shape;
+    int batch_axis = -1;
     for (const Extent& extent : call.extents("size")) {
-        // The same for every sample: it broadcasts over the batch.
-        if (extent.batch && extent.value != 1) {
+        if (!extent.batch) {
+            shape.push_back(extent.value);
+        } else if (extent.value == 1 && batch_axis < 0) {
+            batch_axis = static_cast<int>(shape.size());
+        } else {
             throw BatchMixed();
         }
-        shape.push_back(extent.batch ? 1 : extent.value);
     }
-    call.set(made(call, std::move(shape), value));
+    call.set(for_all_samples(call, made(call, std::move(shape), value), batch_axis));
 }
 
 void filled_like(Call& call, std::optional<double> fixed) {
     call.ignore("dtype");
     const Operand x = call.operand("self");
     const double value = fixed ? *fixed : call.real("fill_value");
-    Shape shape = x.sample_shape();
-    if (x.batch_axis >= 0) {
-        shape.insert(shape.begin() + x.batch_axis, 1);
-    }
-    call.set(made(call, std::move(shape), value));
+    call.set(for_all_samples(call, made(call, x.sample_shape(), value), x.batch_axis));
 }
 
 void new_filled(Call& call, std::optional<double> fixed) {
@@ -58,16 +62,15 @@ void new_filled(Call& call, std::optional<double> fixed) {
 /// self with all elements replaced.
 void fill(Call& call, std::optional<double> fixed) {
     const Operand x = call.operand("self");
-    Shape shape = x.sample_shape();
-    if (x.batch_axis >= 0) {
-        shape.insert(shape.begin() + x.batch_axis, 1);
-    }
+    const auto all = [&](double value) {
+        return for_all_samples(call, made(call, x.sample_shape(), value), x.batch_axis);
+    };
     if (fixed) {
-        call.set(made(call, shape, *fixed));
+        call.set(all(*fixed));
         return;
     }
     const Operand value = call.operand("value");
-    call.set(call.add(made(call, shape, 0), value));
+    call.set(call.add(all(0), value));
 }
 
 void arange(Call& call) {

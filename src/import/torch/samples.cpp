@@ -84,6 +84,13 @@ Operand product(Call& call, Operand a, Operand b) {
         (from_a != 0 && from_b != 0 && from_a != from_b)) {
         throw BatchMixed();
     }
+    // The samples are the rows of several products: of a sample each has one row.
+    const bool single_rows = from_a == 2 && b.rank() > 2;
+    if (single_rows) {
+        Shape shape = a.sample_shape();
+        shape.insert(shape.end() - 1, 1);
+        a = call.reshaped(a, shape, a.batch_axis);
+    }
     for (Operand* x : {&a, &b}) {
         if (distance < 3 || x->batch_axis >= 0 || x->rank() < distance) {
             continue;
@@ -96,9 +103,14 @@ Operand product(Call& call, Operand a, Operand b) {
         shape.erase(at);
         *x = call.reshaped(*x, shape, -1);
     }
-    const std::int64_t rank = std::max(a.rank(), b.rank());
+    const std::int64_t rank = std::max(a.rank() - (single_rows ? 1 : 0), b.rank());
     const int batch_axis = distance > 0 ? static_cast<int>(rank - distance) : -1;
     Operand y = call.emit(operators::matmul_operator, Attributes(), {a, b}, batch_axis).front();
+    if (single_rows) {
+        Shape shape = y.sample_shape();
+        shape.erase(shape.end() - 2);
+        y = call.reshaped(y, shape, batch_axis);
+    }
     if (row || column) {
         Shape shape = y.sample_shape();
         int batch = batch_axis;
