@@ -279,7 +279,8 @@ std::int64_t Encoder::integer(double value, std::int64_t element, std::int64_t s
     const Line& line = this->line(element);
     if (!std::isfinite(value)) {
         throw Failure(Code::array_mismatch, {"", encoding_.model_input, "input", ""},
-                      fmt::format("element {} of sample {} is {}", origin(element), sample, value),
+                      fmt::format("element {} of sample {} is {}", origin(element), sample,
+                                  std::isnan(value) ? std::abs(value) : value),
                       "Inputs must be finite numbers.");
     }
     if (!line.is_line) {
