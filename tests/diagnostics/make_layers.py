@@ -47,10 +47,19 @@ def quantised(nodes, initializers=(), **options):
 def model_files():
     dense = node("MatMul", ["xq", "w"], ["y"], "fc1")
     yield "tiny.onnx", quantised([quant("x", "xq", 8), dense], [WEIGHTS])
-    squares = [quant("x", "x0", 30)]
-    squares += [node("Mul", [f"x{i}"] * 2, [f"x{i + 1}"], f"square{i + 1}") for i in range(3)]
-    squares.append(node("Identity", ["x3"], ["y"], "copy"))
-    yield "too_wide.onnx", quantised(squares)
+    far_apart = tensor("c", [2], [1e30, 1e-30])
+    looked_up = [
+        quant("x", "xq", 8),
+        node(
+            "ArgMax",
+            ["xq"],
+            ["position"],
+            "largest",
+            attributes=[attribute("axis", INTEGER, number(3, 1))],
+        ),
+    ]
+    looked_up.append(node("Gather", ["c", "position"], ["y"], "look_up"))
+    yield "too_wide.onnx", quantised(looked_up, [far_apart])
     yield "shapes_do_not_fit.onnx", model(graph([DENSE], [tensor("w", [3, 2], [1] * 6)]))
     yield "float_mlp.onnx", TINY
     sigmoid = [quant("x", "xq", 8), node("Sigmoid", ["xq"], ["s"], "act1")]

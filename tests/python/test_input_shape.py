@@ -43,4 +43,4 @@ def test_shapes_that_do_not_fit(model, shape):
 def test_command_line(model, run):
     done = run("inspect", model, "--input-shape", "1,4,5")
     assert done.returncode == 0, done.stderr
-    assert "2, 3]" in done.stdout
+    assert "output y [1,2,3]" in done.stdout
