@@ -29,7 +29,7 @@ inline void add_model(CLI::App& command, const std::shared_ptr<ModelOptions>& op
         .add_option("--input-shape", options->source.options.input_shape,
                     "the shape of one sample, such as 3,32,32, where the file leaves it open")
         ->delimiter(',')
-        ->check(CLI::PositiveNumber);
+        ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40));
 }
 
 inline void add_final_activation(CLI::App& command, const std::shared_ptr<ModelOptions>& options) {

@@ -178,4 +178,13 @@ void LaneFunction::run(const std::byte* in, std::byte* out, std::int64_t count) 
                  static_cast<int>(edges_.size())});
 }
 
+bits::Lane lane_of(const network::TensorType& type) {
+    bits::Lane lane = bits::Lane::i8;
+    for (const network::Format& format : type.fixed->values()) {
+        lane = std::max(lane, bits::lane_for({format.type.is_signed,
+                                              static_cast<std::uint8_t>(format.type.width)}));
+    }
+    return lane;
+}
+
 }  // namespace gatewright::emulate

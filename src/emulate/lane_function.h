@@ -7,12 +7,16 @@
 
 #include "bits/evaluator.h"
 #include "emulate/lane_kernels.h"
+#include "network/network.h"
 #include "types/fixed_type.h"
 
 /// A function of one integer in a few vector instructions, in one of two forms: few steps, or a
 /// ramp, that is shifted, rounded, and clamped or wrapped. It is read off a compiled body by
 /// evaluating that for every number of its exact range, so it has no arithmetic of its own.
 namespace gatewright::emulate {
+
+/// The narrowest lane that holds every element of a tensor of integers.
+bits::Lane lane_of(const network::TensorType& type);
 
 class LaneFunction {
   public:

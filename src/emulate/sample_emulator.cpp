@@ -25,15 +25,6 @@ constexpr std::int64_t block = static_cast<std::int64_t>(bits::Evaluator::block)
 constexpr std::size_t block_lanes = bits::Evaluator::block;
 constexpr std::size_t most_memory = std::size_t{1} << 29;
 
-Lane lane_of(const TensorType& type) {
-    Lane lane = Lane::i8;
-    for (const network::Format& format : type.fixed->values()) {
-        lane = std::max(lane, bits::lane_for({format.type.is_signed,
-                                              static_cast<std::uint8_t>(format.type.width)}));
-    }
-    return lane;
-}
-
 /// A tensor of one sample; `data` is empty before it is computed and after its last use.
 struct Buffer {
     Lane lane = Lane::i8;

@@ -37,15 +37,6 @@ std::byte* aligned(std::vector<std::byte>& bytes) {
     return reinterpret_cast<std::byte*>(address);
 }
 
-Lane narrowest_lane(const TensorType& type) {
-    Lane lane = Lane::i8;
-    for (const network::Format& format : type.fixed->values()) {
-        lane = std::max(lane, bits::lane_for({format.type.is_signed,
-                                              static_cast<std::uint8_t>(format.type.width)}));
-    }
-    return lane;
-}
-
 /// Lines in which something lies for a while.
 class Space {
   public:
@@ -154,7 +145,7 @@ class TensorProgram::Maker {
 
     Placed& place(Value value, const TensorType& type, std::size_t node) {
         Placed& placed = p_.placed_[value];
-        placed.lane = narrowest_lane(type);
+        placed.lane = lane_of(type);
         const std::uint32_t pitch = lines_of(placed.lane);
         const auto count = static_cast<std::size_t>(element_count(type.shape));
         std::uint32_t line = add_storage(count * pitch, node);
