@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "operators/integer_chain.h"
+
 namespace gatewright::operators {
 
 namespace {
@@ -270,6 +272,12 @@ Int128 roundest(Int128 low, Int128 high) {
     return low;
 }
 
+/// The fast form of `f`, if it has one.
+std::optional<IntegerChain> integer_chain(const StepFunction& f) {
+    return IntegerChain::of(f.unit, f.steps, *f.quantiser, f.element,
+                            std::max({f.domain.high, -f.domain.low, Int128{0}}));
+}
+
 }  // namespace
 
 Int128 StepFunction::at(Int128 n) const {
@@ -298,6 +306,7 @@ std::optional<ThresholdForm> threshold_form(const StepFunction& f, std::int64_t 
         return std::nullopt;
     }
     const auto line = clamped_line(f);
+    const auto chain = line ? std::nullopt : integer_chain(f);
     const Rational& z = f.quantiser->parameters[1].at(f.element);
     const BigInt zero_point = is_integer(z) ? integer_of(z) : BigInt(0);
     Int128 reached = f.domain.low;
@@ -309,7 +318,7 @@ std::optional<ThresholdForm> threshold_form(const StepFunction& f, std::int64_t 
             continue;
         }
         const auto past = [&](Int128 n) {
-            const Int128 y = f.at(n);
+            const Int128 y = chain ? chain->at(n) : f.at(n);
             return sign > 0 ? y >= level : y <= level;
         };
         if (i == 1 || !past(reached)) {
@@ -417,9 +426,10 @@ std::optional<std::vector<Int128>> table_form(const StepFunction& f, std::int64_
     if (f.domain.high - f.domain.low >= most) {
         return std::nullopt;
     }
+    const auto chain = integer_chain(f);
     std::vector<Int128> words;
     for (Int128 n = f.domain.low; n <= f.domain.high; ++n) {
-        words.push_back(f.at(n));
+        words.push_back(chain ? chain->at(n) : f.at(n));
     }
     return words;
 }
