@@ -38,10 +38,15 @@ void filled(Call& call, std::optional<double> fixed) {
     for (const Extent& extent : call.extents("size")) {
         if (!extent.batch) {
             shape.push_back(extent.value);
-        } else if (extent.value == 1 && batch_axis < 0) {
-            batch_axis = static_cast<int>(shape.size());
-        } else {
+            continue;
+        }
+        if (batch_axis >= 0) {
             throw BatchMixed();
+        }
+        batch_axis = static_cast<int>(shape.size());
+        if (extent.value != 1) {
+            shape.push_back(extent.value);
+            call.join(batch_axis);
         }
     }
     call.set(for_all_samples(call, made(call, std::move(shape), value), batch_axis));
@@ -57,6 +62,16 @@ void filled_like(Call& call, std::optional<double> fixed) {
 void new_filled(Call& call, std::optional<double> fixed) {
     call.ignore("self");  // gives the type and the place only
     filled(call, fixed);
+}
+
+/// Tensors whose elements nobody has set. What reads them before something is written has no
+/// defined value in PyTorch either.
+void empty(Call& call) {
+    filled(call, 0);
+}
+
+void empty_like(Call& call) {
+    filled_like(call, 0);
 }
 
 /// self with all elements replaced.
@@ -138,6 +153,9 @@ const RuleRow rows[] = {
     {"aten.new_zeros", "default", [](Call& c) { new_filled(c, 0); }},
     {"aten.new_ones", "default", [](Call& c) { new_filled(c, 1); }},
     {"aten.new_full", "default", [](Call& c) { new_filled(c, std::nullopt); }},
+    {"aten.empty", "memory_format", &empty},
+    {"aten.empty_like", "default", &empty_like},
+    {"aten.new_empty", "default", [](Call& c) { new_filled(c, 0); }},
     {"aten.fill", "Scalar Tensor", [](Call& c) { fill(c, std::nullopt); }},
     {"aten.zero", "default", [](Call& c) { fill(c, 0); }},
     {"aten.arange", "default start start_step", &arange},

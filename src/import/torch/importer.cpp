@@ -222,19 +222,22 @@ std::optional<int> Importer::joined(const std::string& name) const {
 }
 
 std::optional<int> Importer::kept_join(const GraphNode& node, bool keeps, bool knows) const {
+    if (knows) {
+        return std::nullopt;
+    }
     std::optional<int> axis;
     std::int64_t rank = 0;
     for (const auto& [name, argument] : node.arguments) {
         for (const std::string& value : argument.names) {
             const std::optional<int> at = joined(value);
-            if (at && ((!keeps && !knows) || (axis && *axis != *at))) {
+            if (at && (!keeps || (axis && *axis != *at))) {
                 throw BatchMixed();
             }
             axis = at ? at : axis;
             rank = at ? std::max(rank, values_.at(value).rank()) : rank;
         }
     }
-    if (!axis || knows) {
+    if (!axis) {
         return std::nullopt;
     }
     // What is not joined must be the same for all samples, and meet the axes behind only.

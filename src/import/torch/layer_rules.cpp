@@ -18,6 +18,15 @@ namespace {
 
 using namespace gatewright::operators;
 
+/// What has no rows of samples must not have the batch joined with an axis.
+void demand_apart(Call& call, std::initializer_list<const char*> names) {
+    for (const char* name : names) {
+        if (call.joined(name)) {
+            throw BatchMixed();
+        }
+    }
+}
+
 /// The axis of rows that has the batch in it; the last axis may not have it.
 std::optional<int> rows_joined(Call& call, const char* name) {
     const std::optional<int> joined = call.joined(name);
@@ -32,6 +41,7 @@ void linear_rule(Call& call) {
     const Operand weight = call.operand("weight");
     const std::optional<Operand> bias = call.optional("bias");
     const std::optional<int> joined = rows_joined(call, "input");
+    demand_apart(call, {"weight", "bias"});
     call.set(linear(call, x, weight, bias));
     if (joined) {
         call.join(*joined);
@@ -61,8 +71,9 @@ void add_product(Call& call, const char* first, const char* second) {
     const double alpha = call.real("alpha", 1);
     const Operand self = call.operand("self");
     const std::optional<int> joined = rows_joined(call, first);
+    demand_apart(call, {"self", second});
     if (joined) {
-        if (call.joined(second) || self.rank() > 1) {
+        if (self.rank() > 1) {
             throw BatchMixed();
         }
         call.join(*joined);
@@ -330,9 +341,12 @@ void softmax(Call& call, bool logarithm) {
         call.set(Call::number(logarithm ? 0 : 1));
         return;
     }
-    const std::int64_t dim = call.integer("dim");
-    if (dim >= 0 && call.joined("self")) {
-        throw BatchMixed();  // the operand has one axis more
+    std::int64_t dim = call.integer("dim");
+    if (const std::optional<int> joined = call.joined("self"); joined && dim >= 0) {
+        if (dim <= *joined) {
+            throw BatchMixed();
+        }
+        dim += 1;  // the operand has one axis more
     }
     const SoftmaxFields fields{call.axis(x, dim), logarithm};
     call.set(call.emit(softmax_operator, Attributes::of(fields), {x}, x.batch_axis).front());

@@ -10,6 +10,7 @@
 #include "import/layers/normalisation.h"
 #include "import/layers/sample.h"
 #include "import/torch/rules.h"
+#include "import/torch/samples.h"
 #include "operators/layers.h"
 
 namespace gatewright::torch {
@@ -101,27 +102,89 @@ void group_norm(Call& call, const char* groups_name) {
         layers::group_norm(call, x, axis, others, groups, epsilon, affine_along(call, x, axis)));
 }
 
+/// Instance normalisation is decomposed to a batch normalisation whose channels are those of all
+/// samples side by side: [1, batch * channels, ...]. Its operand has the shape [1, batch,
+/// channels, ...]: with the batch in front, and the axis of 1 gone, each sample has its own.
+std::optional<Operand> samples_in_channels(Call& call, const Operand& x) {
+    const std::optional<int> joined = call.joined("input");
+    if (!joined) {
+        return std::nullopt;
+    }
+    const Shape& shape = x.sample_shape();
+    if (*joined != 1 || x.batch_axis != 1 || shape.size() < 2 || shape.front() != 1) {
+        throw BatchMixed();
+    }
+    return call.reshaped(x, Shape(shape.begin() + 1, shape.end()), 0);
+}
+
+void set_samples_in_channels(Call& call, const Operand& y) {
+    Shape shape = y.sample_shape();
+    shape.insert(shape.begin(), 1);
+    call.set(call.reshaped(y, shape, 1));
+    call.join(1);
+}
+
+/// A parameter with one number for each channel of each sample, the same for all samples.
+Tensor of_one_sample(Call& call, const char* name, std::int64_t channels) {
+    Tensor parameter = call.constant(name);
+    if (!call.joined(name)) {
+        parameter = without_joined_batch(call, parameter, 0, channels);
+    }
+    parameter.shape = {element_count(parameter.shape)};
+    if (parameter.shape.front() != channels) {
+        call.refuse("there is not one for each channel", {}, name);
+    }
+    return parameter;
+}
+
 /// With the statistics that the model was trained with.
-void with_statistics(Call& call, const Operand& x) {
+void with_statistics(Call& call, const Operand& given) {
+    const std::optional<Operand> apart = samples_in_channels(call, given);
+    const Operand& x = apart ? *apart : given;
     const auto [axis, others] = channels_of(call, x);
+    const std::int64_t channels = x.sample_shape()[static_cast<std::size_t>(axis)];
+    const auto statistic = [&](const char* name) {
+        return apart ? of_one_sample(call, name, channels) : call.constant(name);
+    };
     BatchNormFields fields;
     fields.epsilon = call.real("eps", 1e-5);
     fields.axis = axis;
-    const Tensor mean = call.constant("running_mean");
-    const Tensor variance = call.constant("running_var");
+    const Tensor mean = statistic("running_mean");
+    const Tensor variance = statistic("running_var");
     const auto parameter = [&](const char* name, double otherwise) {
-        return call.has(name) ? Call::tensor(call.constant(name))
+        return call.has(name) ? Call::tensor(statistic(name))
                               : Call::tensor(Tensor::filled(mean.shape, otherwise));
     };
-    call.set(call.emit(batch_norm_operator, Attributes::of(fields),
-                       {x, parameter("weight", 1), parameter("bias", 0), Call::tensor(mean),
-                        Call::tensor(variance)},
-                       x.batch_axis)
-                 .front());
+    const Operand y = call.emit(batch_norm_operator, Attributes::of(fields),
+                                {x, parameter("weight", 1), parameter("bias", 0),
+                                 Call::tensor(mean), Call::tensor(variance)},
+                                x.batch_axis)
+                          .front();
+    if (apart) {
+        set_samples_in_channels(call, y);
+    } else {
+        call.set(y);
+    }
 }
 
 /// With the statistics of what comes in, over the whole batch.
 void with_batch_statistics(Call& call, const Operand& x) {
+    if (const std::optional<Operand> apart = samples_in_channels(call, x)) {
+        const auto [axis, others] = channels_of(call, *apart);
+        const std::int64_t channels = apart->sample_shape()[static_cast<std::size_t>(axis)];
+        layers::Affine affine;
+        for (auto& [name, parameter] :
+             {std::pair<const char*, std::optional<Operand>*>("weight", &affine.gamma),
+              {"bias", &affine.beta}}) {
+            if (call.has(name)) {
+                *parameter =
+                    along(call, Call::tensor(of_one_sample(call, name, channels)), *apart, axis);
+            }
+        }
+        set_samples_in_channels(call, layers::group_norm(call, *apart, axis, others, channels,
+                                                         call.real("eps", 1e-5), affine));
+        return;
+    }
     if (x.batch_axis >= 0) {
         throw BatchMixed();
     }
@@ -189,8 +252,8 @@ const RuleRow rows[] = {
     {"aten.group_norm", "default", [](Call& c) { group_norm(c, "num_groups"); }},
     {"aten.native_group_norm", "default", [](Call& c) { group_norm(c, "group"); }},
     {"aten.batch_norm", "default", &batch_norm},
-    {"aten._native_batch_norm_legit_no_training", "default", &no_training},
-    {"aten._native_batch_norm_legit", "no_stats", &no_stats},
+    {"aten._native_batch_norm_legit_no_training", "default", &no_training, false, Joined::known},
+    {"aten._native_batch_norm_legit", "no_stats", &no_stats, false, Joined::known},
     {"aten.instance_norm", "default", &instance_norm},
 };
 

@@ -157,8 +157,17 @@ int join_batch(Call& call, std::vector<Operand>& xs) {
     for (Operand& x : xs) {
         if (batch_axis >= 0 && x.batch_axis < 0) {
             Shape shape = x.sample_shape();
-            if (static_cast<int>(shape.size()) <= batch_axis ||
-                shape[static_cast<std::size_t>(batch_axis)] != 1) {
+            if (static_cast<int>(shape.size()) <= batch_axis) {
+                throw BatchMixed();
+            }
+            if (x.is_constant) {
+                Operand like;
+                like.shape.assign(shape.size() - 1, 1);
+                like.batch_axis = batch_axis;
+                x.constant = call.without_batch(x.constant, like);
+                continue;
+            }
+            if (shape[static_cast<std::size_t>(batch_axis)] != 1) {
                 throw BatchMixed();
             }
             shape.erase(shape.begin() + batch_axis);
@@ -187,7 +196,56 @@ void join(Call& call, std::vector<Operand> xs, std::int64_t dim, const char* nam
         call.emit(concat_operator, Attributes::of(ConcatFields{axis}), xs, batch_axis).front());
 }
 
+const std::vector<std::string>& names_of_tensors(Call& call) {
+    static const std::vector<std::string> none;
+    for (const auto& [name, argument] : call.node().arguments) {
+        if (name == "tensors") {
+            return argument.names;
+        }
+    }
+    return none;
+}
+
+/// Tensors whose batch is joined with axis `joined` (Importer::joined), and constants that are the
+/// same for all samples, along an axis behind it.
+void concatenate_joined(Call& call, int joined) {
+    std::vector<Operand> xs = call.operands("tensors");
+    const auto at = static_cast<std::size_t>(joined);
+    const auto& names = names_of_tensors(call);
+    std::int64_t rank = 0;  // of the program
+    std::int64_t factor = 0;
+    for (std::size_t i = 0; i < xs.size(); ++i) {
+        if (const std::optional<int> own = call.importer().joined(names.at(i))) {
+            if (*own != joined || (xs[i].batch_axis >= 0 && xs[i].batch_axis != joined)) {
+                throw BatchMixed();
+            }
+            rank = xs[i].rank() - 1;
+            factor = xs[i].sample_shape().at(xs[i].batch_axis >= 0 ? at : at + 1);
+        }
+    }
+    for (std::size_t i = 0; i < xs.size(); ++i) {
+        if (!call.importer().joined(names[i])) {
+            if (!xs[i].is_constant) {
+                throw BatchMixed();
+            }
+            xs[i].constant = without_joined_batch(call, xs[i].constant, at, factor);
+        }
+    }
+    const std::int64_t dim = call.normalised(call.integer("dim", 0), rank);
+    if (dim <= joined) {
+        throw BatchMixed();
+    }
+    join(call, xs, dim + 1, "tensors");
+    call.join(joined);
+}
+
 void concatenate(Call& call) {
+    for (const std::string& name : names_of_tensors(call)) {
+        if (const std::optional<int> joined = call.importer().joined(name)) {
+            concatenate_joined(call, *joined);
+            return;
+        }
+    }
     std::vector<Operand> xs;
     for (const Operand& x : call.operands("tensors")) {
         // An old rule lets vectors without elements stand for nothing.
@@ -439,9 +497,9 @@ const RuleRow rows[] = {
     {"aten.tensor_split", "sections indices", &tensor_split, true},
     {"aten.unbind", "int", &unbind, true},
     {"aten.unbind_copy", "int", &unbind},
-    {"aten.cat", "default", &concatenate},
-    {"aten.concat", "default", &concatenate},
-    {"aten.concatenate", "default", &concatenate},
+    {"aten.cat", "default", &concatenate, false, Joined::known},
+    {"aten.concat", "default", &concatenate, false, Joined::known},
+    {"aten.concatenate", "default", &concatenate, false, Joined::known},
     {"aten.stack", "default", &stack},
     {"aten.hstack", "default", &hstack},
     {"aten.vstack", "default", [](Call& c) { stack_along(c, 0, 2); }},

@@ -152,4 +152,24 @@ Operand indexed(Call& call, const Operand& x, Shape shape, std::vector<std::int6
     return call.emit(operators::index_operator, Attributes::of(fields), {x}, batch_axis).front();
 }
 
+Tensor without_joined_batch(Call& call, const Tensor& constant, std::size_t axis,
+                            std::int64_t factor) {
+    if (axis >= constant.shape.size() || factor < 1 || constant.shape[axis] % factor != 0) {
+        throw BatchMixed();
+    }
+    Tensor apart = constant;
+    const std::int64_t batch = constant.shape[axis] / factor;
+    apart.shape[axis] = factor;
+    apart.shape.insert(apart.shape.begin() + static_cast<std::ptrdiff_t>(axis), batch);
+    if (batch != 1 && batch != call.importer().declared_batch()) {
+        throw BatchMixed();
+    }
+    Operand like;  // with a batch in that axis
+    like.shape.assign(constant.shape.size(), 1);
+    like.batch_axis = static_cast<int>(axis);
+    Tensor sample = call.without_batch(apart, like);
+    sample.shape.insert(sample.shape.begin() + static_cast<std::ptrdiff_t>(axis), 1);
+    return sample;
+}
+
 }  // namespace gatewright::torch

@@ -28,4 +28,10 @@ Operand linear(Call& call, const Operand& x, const Operand& weight,
 Operand indexed(Call& call, const Operand& x, Shape shape, std::vector<std::int64_t> index,
                 int batch_axis);
 
+/// A constant of the program's shape in whose axis `axis` the batch stands before `factor` others
+/// (Importer::joined): with extents of 1 and `factor` there. BatchMixed unless it is the same for
+/// all samples.
+Tensor without_joined_batch(Call& call, const Tensor& constant, std::size_t axis,
+                            std::int64_t factor);
+
 }  // namespace gatewright::torch

@@ -444,10 +444,14 @@ void repeat(Call& call, const char* name) {
     Shape shape = x.sample_shape();
     shape.insert(shape.begin(), added, 1);
     x = call.reshaped(x, shape, x.batch_axis < 0 ? -1 : x.batch_axis + static_cast<int>(added));
+    std::vector<std::size_t> joined;
     for (std::size_t i = 0; i < times.size(); ++i) {
         if (times[i].batch) {
-            if (x.batch_axis >= 0 || times[i].value != 1 || x.sample_shape()[i] != 1) {
+            if (x.batch_axis >= 0 || times[i].value != 1) {
                 throw BatchMixed();
+            }
+            if (x.sample_shape()[i] != 1) {
+                joined.push_back(i);  // all of it for each sample
             }
             continue;  // the same for every sample
         }
@@ -455,6 +459,15 @@ void repeat(Call& call, const char* name) {
             x = repeated(call, x, call.axis(x, static_cast<std::int64_t>(i)), times[i].value,
                          false);
         }
+    }
+    if (!joined.empty()) {
+        if (joined.size() > 1) {
+            throw BatchMixed();
+        }
+        shape = x.sample_shape();
+        shape.insert(shape.begin() + static_cast<std::ptrdiff_t>(joined[0]), 1);
+        x = call.reshaped(x, shape, -1);
+        call.join(static_cast<int>(joined[0]));
     }
     call.set(x);
 }
