@@ -24,7 +24,7 @@ using namespace gatewright::operators;
 using network::Node;
 using network::TensorType;
 
-/// Weights [length, columns] in blocks of four columns, [block][k][4]; missing columns are zero.
+/// Weights [length, columns] in blocks of up to four columns, [block][k][column of the block].
 struct PackedWeights {
     std::int64_t length = 0;
     std::int64_t columns = 0;
@@ -33,34 +33,45 @@ struct PackedWeights {
     template <class At>
     PackedWeights(std::int64_t length_, std::int64_t columns_, At at)
         : length(length_), columns(columns_) {
-        const std::int64_t blocks = (columns + 3) / 4;
-        values.assign(static_cast<std::size_t>(blocks * length * 4), 0.0);
-        for (std::int64_t c = 0; c < columns; ++c) {
+        values.reserve(static_cast<std::size_t>(columns * length));
+        for (std::int64_t c = 0; c < columns; c += most_columns) {
             for (std::int64_t k = 0; k < length; ++k) {
-                values[static_cast<std::size_t>(((c / 4) * length + k) * 4 + c % 4)] = at(k, c);
+                for (std::int64_t j = c; j < std::min(c + most_columns, columns); ++j) {
+                    values.push_back(at(k, j));
+                }
             }
         }
     }
 
-    /// out(c) row = bias[c] + rows * weights, for all columns.
-    template <class Out>
-    void apply(const double* const* rows, std::int64_t lanes, const double* bias, Out out) const {
-        std::array<double, 64> spare{};  // rows of columns that are not there
-        for (std::int64_t c = 0; c < columns; ++c) {
-            std::fill(out(c), out(c) + lanes, bias != nullptr ? bias[c] : 0.0);
-        }
+    /// out(c) row = bias[c] + rows * weights, for all columns. Calls finished(c, n) when the rows
+    /// of n columns from c on are complete.
+    template <class Out, class Finished>
+    void apply(const double* const* rows, std::int64_t lanes, const double* bias, Out out,
+               Finished finished) const {
+        static constexpr std::array<double, most_columns> zeros{};
         // As many rows at a time as stay in the nearest cache for all columns.
-        const std::int64_t block = 2048 / lanes;
-        for (std::int64_t begin = 0; begin < length; begin += block) {
-            for (std::int64_t c = 0; c < columns; c += 4) {
-                std::array<double*, 4> sums{};
-                for (std::int64_t j = 0; j < 4; ++j) {
-                    sums[static_cast<std::size_t>(j)] = c + j < columns ? out(c + j) : spare.data();
+        const std::int64_t block = 4096 / lanes;
+        std::int64_t begin = 0;
+        do {
+            const std::int64_t size = std::min(block, length - begin);
+            const bool is_last = begin + size == length;
+            for (std::int64_t c = 0; c < columns; c += most_columns) {
+                const std::int64_t width = std::min(most_columns, columns - c);
+                std::array<double*, most_columns> sums{};
+                for (std::int64_t j = 0; j < width; ++j) {
+                    sums[static_cast<std::size_t>(j)] = out(c + j);
                 }
-                contract4(rows + begin, values.data() + ((c / 4) * length + begin) * 4,
-                          std::min(block, length - begin), lanes, sums.data());
+                const double* from =
+                    begin > 0 ? nullptr : (bias != nullptr ? bias + c : zeros.data());
+                float_form().contract[static_cast<std::size_t>(width - 1)](
+                    rows + begin, values.data() + c * length + begin * width, size, lanes, from,
+                    sums.data());
+                if (is_last) {
+                    finished(c, width);
+                }
             }
-        }
+            begin += size;
+        } while (begin < length);
     }
 };
 
@@ -94,22 +105,24 @@ FloatStep matmul_step(const FloatNode& f) {
     const std::int64_t count = element_count(a) / std::max<std::int64_t>(1, length);
     const std::vector<double> bias =
         f.inputs.size() == 3 ? f.constants[2]->values : std::vector<double>{};
-    return
-        [count, bias, weights = PackedWeights(length, columns, [&](std::int64_t k, std::int64_t c) {
-                          return w.values[static_cast<std::size_t>(k * columns + c)];
-                      })](const FloatCall& call) {
-            std::vector<const double*> rows(static_cast<std::size_t>(weights.length));
-            for (std::int64_t r = 0; r < count; ++r) {
-                for (std::int64_t k = 0; k < weights.length; ++k) {
-                    rows[static_cast<std::size_t>(k)] =
-                        call.inputs[0] + (r * weights.length + k) * call.lanes;
-                }
-                weights.apply(rows.data(), call.lanes, bias.empty() ? nullptr : bias.data(),
-                              [&](std::int64_t c) {
-                                  return call.outputs[0] + (r * weights.columns + c) * call.lanes;
-                              });
+    return [count, bias,
+            weights = PackedWeights(length, columns, [&](std::int64_t k, std::int64_t c) {
+                return w.values[static_cast<std::size_t>(k * columns + c)];
+            })](const FloatCall& call) {
+        std::vector<const double*> rows(static_cast<std::size_t>(weights.length));
+        for (std::int64_t r = 0; r < count; ++r) {
+            for (std::int64_t k = 0; k < weights.length; ++k) {
+                rows[static_cast<std::size_t>(k)] =
+                    call.inputs[0] + (r * weights.length + k) * call.lanes;
             }
-        };
+            weights.apply(
+                rows.data(), call.lanes, bias.empty() ? nullptr : bias.data(),
+                [&](std::int64_t c) {
+                    return call.outputs[0] + (r * weights.columns + c) * call.lanes;
+                },
+                [&](std::int64_t c, std::int64_t n) { call.finish(r * weights.columns + c, n); });
+        }
+    };
 }
 
 FloatStep conv_step(const FloatNode& f) {
@@ -140,7 +153,7 @@ FloatStep conv_step(const FloatNode& f) {
                                         : std::vector<double>(static_cast<std::size_t>(channels)),
             patches = sources_of(window_operator, network::Attributes::of(window),
                                  f.inputs[0].shape)](const FloatCall& call) {
-        const std::vector<double> zeros(static_cast<std::size_t>(call.lanes), 0.0);
+        alignas(64) static constexpr std::array<double, most_lanes> zeros{};
         std::vector<const double*> rows(static_cast<std::size_t>(length));
         std::size_t next = 0;
         for (std::int64_t p = 0; p < positions; ++p) {
@@ -150,9 +163,16 @@ FloatStep conv_step(const FloatNode& f) {
                     const std::int64_t source = patches[next++];
                     row = source < 0 ? zeros.data() : call.inputs[0] + source * call.lanes;
                 }
-                group.apply(rows.data(), call.lanes, bias.data() + first, [&](std::int64_t c) {
-                    return call.outputs[0] + ((first + c) * positions + p) * call.lanes;
-                });
+                group.apply(
+                    rows.data(), call.lanes, bias.data() + first,
+                    [&](std::int64_t c) {
+                        return call.outputs[0] + ((first + c) * positions + p) * call.lanes;
+                    },
+                    [&](std::int64_t c, std::int64_t n) {
+                        for (std::int64_t i = c; i < c + n; ++i) {
+                            call.finish((first + i) * positions + p, 1);
+                        }
+                    });
                 first += per_group;
             }
         }
@@ -227,128 +247,140 @@ FloatStep conv_transpose_step(const FloatNode& f) {
                 }
                 const std::int64_t channel = static_cast<std::int64_t>(g) * per_group;
                 groups[g].apply(
-                    rows.data(), call.lanes, bias.data() + channel, [&](std::int64_t c) {
+                    rows.data(), call.lanes, bias.data() + channel,
+                    [&](std::int64_t c) {
                         return call.outputs[0] + ((channel + c) * positions + p) * call.lanes;
+                    },
+                    [&](std::int64_t c, std::int64_t n) {
+                        for (std::int64_t i = c; i < c + n; ++i) {
+                            call.finish((channel + i) * positions + p, 1);
+                        }
                     });
             }
         }
     };
 }
 
-/// For each element of y, the element of an operand that broadcasts to it.
-struct OperandRows {
-    std::vector<std::int64_t> index;
-    bool in_order = false;  ///< element e itself
-    const Tensor* constant = nullptr;
-
-    OperandRows(const FloatNode& f, std::size_t i)
-        : index(broadcast_index(f.inputs[i].shape, f.node.types.front().shape)),
-          in_order(f.inputs[i].shape == f.node.types.front().shape),
-          constant(f.constants[i]) {}
-};
-
-FloatStep combine_step(const FloatNode& f, Arithmetic operation) {
-    OperandRows a(f, 0);
-    OperandRows b(f, 1);
-    const std::int64_t count = element_count(f.node.types.front().shape);
-    if (a.in_order && b.in_order && a.constant == nullptr && b.constant == nullptr) {
-        return [operation, count](const FloatCall& call) {
-            combine(operation, call.inputs[0], call.inputs[1], count * call.lanes, call.outputs[0]);
-        };
+/// Values that broadcast to a shape: one, or one for each element.
+std::vector<double> spread_values(const Tensor& values, const Shape& from, const Shape& to) {
+    if (values.values.size() == 1) {
+        return values.values;
     }
-    const auto values = [](const OperandRows& x) {
-        return x.constant != nullptr ? x.constant->values : std::vector<double>{};
-    };
-    return [operation, count, a, b, av = values(a), bv = values(b)](const FloatCall& call) {
-        std::vector<double> constants(static_cast<std::size_t>(2 * call.lanes));
-        const auto row = [&](const OperandRows& x, const std::vector<double>& stored,
-                             std::size_t input, std::int64_t e) -> const double* {
-            const std::int64_t element = x.index[static_cast<std::size_t>(e)];
-            if (stored.empty()) {
-                return call.inputs[input] + element * call.lanes;
-            }
-            double* filled = constants.data() + static_cast<std::int64_t>(input) * call.lanes;
-            std::fill(filled, filled + call.lanes, stored[static_cast<std::size_t>(element)]);
-            return filled;
-        };
-        for (std::int64_t e = 0; e < count; ++e) {
-            combine(operation, row(a, av, 0, e), row(b, bv, 1, e), call.lanes,
-                    call.outputs[0] + e * call.lanes);
-        }
-    };
+    std::vector<double> out;
+    for (const std::int64_t e : broadcast_index(from, to)) {
+        out.push_back(values.values[static_cast<std::size_t>(e)]);
+    }
+    return out;
 }
 
-FloatStep function_step(const FloatNode& f) {
-    const FloatKernel kernel = find_float_kernel(f.node.fields<FunctionFields>().function);
-    const bool computed_parameter =
-        std::any_of(f.constants.begin() + 1, f.constants.end(),
-                    [](const Tensor* constant) { return constant == nullptr; });
-    if (kernel == nullptr || f.constants[0] != nullptr || computed_parameter) {
-        return nullptr;
-    }
-    const std::int64_t count = element_count(f.node.types.front().shape);
-    const std::size_t per_element = f.constants.size() - 1;
-    bool uniform = true;
-    std::vector<double> parameters;
-    for (std::size_t i = 1; i < f.constants.size(); ++i) {
-        uniform = uniform && f.constants[i]->values.size() == 1;
-    }
-    std::vector<std::vector<std::int64_t>> index;
-    for (std::size_t i = 1; i < f.constants.size(); ++i) {
-        index.push_back(broadcast_index(f.inputs[i].shape, f.node.types.front().shape));
-    }
-    for (std::int64_t e = 0; e < (uniform ? 1 : count); ++e) {
-        for (std::size_t i = 0; i < per_element; ++i) {
-            parameters.push_back(
-                f.constants[i + 1]
-                    ->values[static_cast<std::size_t>(index[i][static_cast<std::size_t>(e)])]);
+/// For each element of y, the element of an operand that broadcasts to it; empty: element e itself.
+std::vector<std::int64_t> rows_of(const FloatNode& f, std::size_t i) {
+    const Shape& y = f.node.types.front().shape;
+    return f.inputs[i].shape == y ? std::vector<std::int64_t>{}
+                                  : broadcast_index(f.inputs[i].shape, y);
+}
+
+RangeStep combine_step(const FloatNode& f, Arithmetic operation) {
+    const std::array<std::vector<std::int64_t>, 2> index = {rows_of(f, 0), rows_of(f, 1)};
+    std::array<std::vector<double>, 2> stored;
+    for (std::size_t i = 0; i < 2; ++i) {
+        if (f.constants[i] != nullptr) {
+            stored[i] =
+                spread_values(*f.constants[i], f.inputs[i].shape, f.node.types.front().shape);
+        } else if (index[i].empty() && f.constants[1 - i] == nullptr && index[1 - i].empty()) {
+            return [operation](const FloatCall& call, std::int64_t first, std::int64_t rows) {
+                const std::int64_t at = first * call.lanes;
+                combine(operation, call.inputs[0] + at, call.inputs[1] + at, rows * call.lanes,
+                        call.outputs[0] + at);
+            };
         }
     }
+    return
+        [operation, index, stored](const FloatCall& call, std::int64_t first, std::int64_t rows) {
+            alignas(64) std::array<std::array<double, most_lanes>, 2> constant;
+            for (std::int64_t e = first; e < first + rows; ++e) {
+                std::array<const double*, 2> x{};
+                for (std::size_t i = 0; i < 2; ++i) {
+                    const auto at = static_cast<std::size_t>(e);
+                    if (stored[i].empty()) {
+                        x[i] = call.inputs[i] + (index[i].empty() ? e : index[i][at]) * call.lanes;
+                    } else {
+                        std::fill_n(constant[i].data(), call.lanes,
+                                    stored[i][stored[i].size() == 1 ? 0 : at]);
+                        x[i] = constant[i].data();
+                    }
+                }
+                combine(operation, x[0], x[1], call.lanes, call.outputs[0] + e * call.lanes);
+            }
+        };
+}
+
+/// `kernel` with `each` parameters for every element, or the same ones for all.
+RangeStep kernel_step(FloatKernel kernel, std::vector<double> parameters, std::size_t each,
+                      bool uniform) {
     if (uniform) {
-        return [kernel, count, parameters](const FloatCall& call) {
-            kernel(call.inputs[0], count * call.lanes,
-                   parameters.empty() ? nullptr : parameters.data(), call.outputs[0]);
+        return [kernel, parameters = std::move(parameters)](const FloatCall& call,
+                                                            std::int64_t first, std::int64_t rows) {
+            kernel(call.inputs[0] + first * call.lanes, rows * call.lanes,
+                   parameters.empty() ? nullptr : parameters.data(),
+                   call.outputs[0] + first * call.lanes);
         };
     }
-    return [kernel, count, parameters, per_element](const FloatCall& call) {
-        for (std::int64_t e = 0; e < count; ++e) {
+    return [kernel, parameters = std::move(parameters), each](
+               const FloatCall& call, std::int64_t first, std::int64_t rows) {
+        for (std::int64_t e = first; e < first + rows; ++e) {
             kernel(call.inputs[0] + e * call.lanes, call.lanes,
-                   parameters.data() + static_cast<std::size_t>(e) * per_element,
+                   parameters.data() + static_cast<std::size_t>(e) * each,
                    call.outputs[0] + e * call.lanes);
         }
     };
 }
 
-FloatStep batch_norm_step(const FloatNode& f) {
-    if (f.constants[0] != nullptr ||
-        std::any_of(f.constants.begin() + 1, f.constants.end(),
-                    [](const Tensor* constant) { return constant == nullptr; })) {
+bool is_constant_behind_first(const FloatNode& f) {
+    return f.constants[0] == nullptr &&
+           std::none_of(f.constants.begin() + 1, f.constants.end(),
+                        [](const Tensor* constant) { return constant == nullptr; });
+}
+
+RangeStep function_step(const FloatNode& f) {
+    const FloatKernel kernel = find_float_kernel(f.node.fields<FunctionFields>().function);
+    const Shape& y = f.node.types.front().shape;
+    if (kernel == nullptr || !is_constant_behind_first(f) || f.inputs[0].shape != y) {
+        return nullptr;
+    }
+    const std::size_t each = f.constants.size() - 1;
+    std::vector<std::vector<double>> values;
+    bool uniform = true;
+    for (std::size_t i = 1; i < f.constants.size(); ++i) {
+        values.push_back(spread_values(*f.constants[i], f.inputs[i].shape, y));
+        uniform = uniform && values.back().size() == 1;
+    }
+    std::vector<double> parameters;
+    const std::size_t count = uniform ? 1 : static_cast<std::size_t>(element_count(y));
+    for (std::size_t e = 0; e < count; ++e) {
+        for (const std::vector<double>& value : values) {
+            parameters.push_back(value[value.size() == 1 ? 0 : e]);
+        }
+    }
+    return kernel_step(kernel, std::move(parameters), each, uniform);
+}
+
+RangeStep batch_norm_step(const FloatNode& f) {
+    if (!is_constant_behind_first(f)) {
         return nullptr;
     }
     const auto& fields = f.node.fields<BatchNormFields>();
     const Shape& shape = f.node.types.front().shape;
-    const auto axis = static_cast<std::size_t>(fields.axis);
-    const std::int64_t inner = strides_of(shape)[axis];
-    struct Channel {
-        double gamma, beta, mean, deviation;
-    };
-    std::vector<Channel> channels;
-    for (std::size_t c = 0; c < f.constants[1]->values.size(); ++c) {
-        channels.push_back({f.constants[1]->values[c], f.constants[2]->values[c],
-                            f.constants[3]->values[c],
-                            std::sqrt(f.constants[4]->values[c] + fields.epsilon)});
+    const std::int64_t inner = strides_of(shape)[static_cast<std::size_t>(fields.axis)];
+    const auto channels = static_cast<std::int64_t>(f.constants[1]->values.size());
+    std::vector<double> parameters;
+    for (std::int64_t e = 0; e < element_count(shape); ++e) {
+        const auto c = static_cast<std::size_t>((e / inner) % channels);
+        parameters.insert(parameters.end(), {f.constants[1]->values[c], f.constants[3]->values[c],
+                                             std::sqrt(f.constants[4]->values[c] + fields.epsilon),
+                                             f.constants[2]->values[c]});
     }
-    return [channels, inner, count = element_count(shape)](const FloatCall& call) {
-        for (std::int64_t e = 0; e < count; ++e) {
-            const Channel& c = channels[static_cast<std::size_t>(
-                (e / inner) % static_cast<std::int64_t>(channels.size()))];
-            const double* x = call.inputs[0] + e * call.lanes;
-            double* y = call.outputs[0] + e * call.lanes;
-            for (std::int64_t i = 0; i < call.lanes; ++i) {
-                y[i] = c.gamma * (x[i] - c.mean) / c.deviation + c.beta;
-            }
-        }
-    };
+    return kernel_step(float_form().batch_norm, std::move(parameters), 4, false);
 }
 
 FloatStep move_step(const FloatNode& f) {
@@ -486,15 +518,26 @@ struct StepRow {
     FloatStep (*make)(const FloatNode& node);
 };
 
-template <Arithmetic operation>
-FloatStep combine_row(const FloatNode& f) {
-    return combine_step(f, operation);
-}
-
 const StepRow steps[] = {
     {&matmul_operator, matmul_step},
     {&conv_operator, conv_step},
     {&conv_transpose_operator, conv_transpose_step},
+    {&reduce_operator, reduce_step},
+    {&pool_operator, pool_step},
+    {&softmax_operator, softmax_step},
+};
+
+struct RangeRow {
+    const network::Operator* op;
+    RangeStep (*make)(const FloatNode& node);
+};
+
+template <Arithmetic operation>
+RangeStep combine_row(const FloatNode& f) {
+    return combine_step(f, operation);
+}
+
+const RangeRow ranges[] = {
     {&add_operator, combine_row<Arithmetic::add>},
     {&subtract_operator, combine_row<Arithmetic::subtract>},
     {&multiply_operator, combine_row<Arithmetic::multiply>},
@@ -503,9 +546,6 @@ const StepRow steps[] = {
     {&minimum_operator, combine_row<Arithmetic::minimum>},
     {&function_operator, function_step},
     {&batch_norm_operator, batch_norm_step},
-    {&reduce_operator, reduce_step},
-    {&pool_operator, pool_step},
-    {&softmax_operator, softmax_step},
 };
 
 }  // namespace
@@ -520,6 +560,19 @@ FloatStep row_step(const FloatNode& node) {
         }
     }
     return nullptr;
+}
+
+RangeStep range_step(const FloatNode& node) {
+    for (const RangeRow& row : ranges) {
+        if (row.op == node.node.op) {
+            return row.make(node);
+        }
+    }
+    return nullptr;
+}
+
+bool finishes_rows(const network::Operator& op) {
+    return &op == &matmul_operator || &op == &conv_operator || &op == &conv_transpose_operator;
 }
 
 FloatStep reference_step(const FloatNode& f) {

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <type_traits>
 
 #include "emulate/float_engine.h"
+#include "emulate/float_kernels.h"
 
 namespace gatewright::emulate {
 
@@ -38,14 +40,18 @@ namespace {
 template <typename Element>
 void spread(const Element* x, std::int64_t elements, std::int64_t count, std::int64_t lanes,
             double* rows) {
-    constexpr std::int64_t block = 16;  // elements: as many rows are written at a time
-    for (std::int64_t begin = 0; begin < elements; begin += block) {
-        const std::int64_t end = std::min(begin + block, elements);
-        for (std::int64_t lane = 0; lane < lanes; ++lane) {
-            const Element* sample = x + std::min(lane, count - 1) * elements;
-            for (std::int64_t e = begin; e < end; ++e) {
-                rows[e * lanes + lane] = static_cast<double>(sample[e]);
-            }
+    std::int64_t lane = 0;
+    for (; lane + 8 <= count; lane += 8) {
+        if constexpr (std::is_same_v<Element, float>) {
+            float_form().spread_float(x + lane * elements, elements, lanes, rows + lane);
+        } else {
+            float_form().spread_double(x + lane * elements, elements, lanes, rows + lane);
+        }
+    }
+    for (; lane < lanes; ++lane) {
+        const Element* sample = x + std::min(lane, count - 1) * elements;
+        for (std::int64_t e = 0; e < elements; ++e) {
+            rows[e * lanes + lane] = static_cast<double>(sample[e]);
         }
     }
 }

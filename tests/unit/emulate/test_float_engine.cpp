@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <random>
 
@@ -175,31 +176,145 @@ TEST_CASE("float engine: transposed convolution is the reference's, exactly") {
 
 TEST_CASE("float kernels: all forms of a sum of products give the same bits") {
     Numbers numbers;
-    for (const std::int64_t lanes : {8, 16, 24, 32, 64}) {
-        const std::int64_t length = 37;
-        const Tensor x = numbers.tensor({length, lanes});
-        const Tensor w = numbers.tensor({length, 4});
-        Tensor sums = numbers.tensor({4, lanes});
-        const Tensor before = sums;
-        std::vector<const double*> rows;
-        for (std::int64_t k = 0; k < length; ++k) {
-            rows.push_back(x.values.data() + k * lanes);
-        }
-        double* out[4];
-        for (std::int64_t j = 0; j < 4; ++j) {
-            out[j] = sums.values.data() + j * lanes;
-        }
-        emulate::contract4(rows.data(), w.values.data(), length, lanes, out);
-        for (std::int64_t j = 0; j < 4; ++j) {
-            for (std::int64_t lane = 0; lane < lanes; ++lane) {
-                double sum = before.values[static_cast<std::size_t>(j * lanes + lane)];
+    for (const emulate::FloatForm& form : emulate::float_forms()) {
+        CAPTURE(std::string(form.name));
+        for (const std::int64_t columns : {1, 2, 3, 4}) {
+            for (const std::int64_t lanes : {8, 16, 24, 32, 64}) {
+                const std::int64_t length = 37;
+                const Tensor x = numbers.tensor({length, lanes});
+                const Tensor w = numbers.tensor({length, columns});
+                const Tensor bias = numbers.tensor({columns});
+                const Tensor before = numbers.tensor({columns, lanes});
+                std::vector<const double*> rows;
                 for (std::int64_t k = 0; k < length; ++k) {
-                    sum = std::fma(rows[static_cast<std::size_t>(k)][lane],
-                                   w.values[static_cast<std::size_t>(k * 4 + j)], sum);
+                    rows.push_back(x.values.data() + k * lanes);
                 }
-                CHECK(out[j][lane] == sum);
+                for (const bool biased : {false, true}) {
+                    Tensor sums = before;
+                    double* out[emulate::most_columns];
+                    for (std::int64_t j = 0; j < columns; ++j) {
+                        out[j] = sums.values.data() + j * lanes;
+                    }
+                    form.contract[static_cast<std::size_t>(columns - 1)](
+                        rows.data(), w.values.data(), length, lanes,
+                        biased ? bias.values.data() : nullptr, out);
+                    int wrong = 0;
+                    for (std::int64_t i = 0; i < columns * lanes; ++i) {
+                        const std::int64_t j = i / lanes;
+                        double sum = biased ? bias.values[static_cast<std::size_t>(j)]
+                                            : before.values[static_cast<std::size_t>(i)];
+                        for (std::int64_t k = 0; k < length; ++k) {
+                            sum =
+                                std::fma(rows[static_cast<std::size_t>(k)][i % lanes],
+                                         w.values[static_cast<std::size_t>(k * columns + j)], sum);
+                        }
+                        wrong += sums.values[static_cast<std::size_t>(i)] == sum ? 0 : 1;
+                    }
+                    CHECK(wrong == 0);
+                }
             }
         }
+    }
+}
+
+TEST_CASE("float kernels: all forms of the element-wise kernels give the same bits") {
+    Numbers numbers;
+    const emulate::FloatForm& plain = emulate::float_forms().back();
+    CHECK(plain.name == "plain");
+    const std::int64_t count = 203;  // not whole vectors
+    const Tensor x = numbers.tensor({count});
+    Tensor y = numbers.tensor({count});
+    for (double& v : y.values) {
+        v = v * 20 + 0.25;
+    }
+    const auto same = [](const std::vector<double>& a, const std::vector<double>& b) {
+        return std::memcmp(a.data(), b.data(), a.size() * sizeof(double)) == 0;
+    };
+    const auto applied = [&](emulate::FloatKernel kernel, const std::vector<double>& to) {
+        const double parameters[] = {0.75, 1.25, 1.5, -0.5};
+        std::vector<double> out(to.size());
+        kernel(to.data(), count, parameters, out.data());
+        return out;
+    };
+    for (const emulate::FloatForm& form : emulate::float_forms()) {
+        CAPTURE(std::string(form.name));
+        REQUIRE(form.functions.size() == plain.functions.size());
+        for (std::size_t i = 0; i < plain.functions.size(); ++i) {
+            CAPTURE(i);
+            CHECK(
+                same(applied(form.functions[i], y.values), applied(plain.functions[i], y.values)));
+        }
+        CHECK(same(applied(form.batch_norm, y.values), applied(plain.batch_norm, y.values)));
+        for (std::size_t i = 0; i < plain.combine.size(); ++i) {
+            CAPTURE(i);
+            std::vector<double> a(x.values.size());
+            std::vector<double> b(x.values.size());
+            form.combine[i](x.values.data(), y.values.data(), count, a.data());
+            plain.combine[i](x.values.data(), y.values.data(), count, b.data());
+            CHECK(same(a, b));
+        }
+        std::vector<double> a(x.values.size());
+        std::vector<double> b(x.values.size());
+        std::vector<double> sum_a = x.values;
+        std::vector<double> sum_b = x.values;
+        form.shifted_exponentials(y.values.data(), x.values.data(), count, a.data(), sum_a.data());
+        plain.shifted_exponentials(y.values.data(), x.values.data(), count, b.data(), sum_b.data());
+        CHECK(same(a, b));
+        CHECK(same(sum_a, sum_b));
+    }
+}
+
+TEST_CASE("float kernels: all forms bring samples to the rows where they belong") {
+    Numbers numbers;
+    for (const emulate::FloatForm& form : emulate::float_forms()) {
+        CAPTURE(std::string(form.name));
+        for (const std::int64_t elements : {1, 8, 21, 64}) {
+            const std::int64_t lanes = 16;
+            const Tensor samples = numbers.tensor({8, elements});
+            const std::vector<float> narrow(samples.values.begin(), samples.values.end());
+            std::vector<double> rows(static_cast<std::size_t>(elements * lanes), -7);
+            std::vector<double> narrow_rows = rows;
+            form.spread_double(samples.values.data(), elements, lanes, rows.data());
+            form.spread_float(narrow.data(), elements, lanes, narrow_rows.data());
+            int wrong = 0;
+            for (std::int64_t i = 0; i < elements * lanes; ++i) {
+                const auto from = static_cast<std::size_t>(i % lanes * elements + i / lanes);
+                const auto at = static_cast<std::size_t>(i);
+                const bool other = i % lanes >= 8;  // lanes of other samples stay as they are
+                wrong += rows[at] == (other ? -7 : samples.values[from]) ? 0 : 1;
+                wrong += narrow_rows[at] == (other ? -7 : double{narrow[from]}) ? 0 : 1;
+            }
+            CHECK(wrong == 0);
+        }
+    }
+}
+
+TEST_CASE("float engine: element-wise layers that take the place of others disturb nothing") {
+    Numbers numbers;
+    for (const std::int64_t rows : {1, 40}) {
+        Network n;
+        const Value x = n.add_input("x", {{rows, 5}, std::nullopt}, {});
+        const auto dense = [&](Value from) {
+            return n.add(
+                matmul_operator, Attributes(),
+                {from, constant(n, numbers.tensor({5, 6})), constant(n, numbers.tensor({6}))}, {});
+        };
+        // Two products that are joined; one is read again behind that.
+        const Value a = dense(x);
+        const Value b = function(n, "tanh", dense(x));
+        const Value sum = n.add(add_operator, Attributes(), {a, b}, {});
+        const Value less = n.add(subtract_operator, Attributes(), {sum, b}, {});
+        // Through a reshape, and with an operand that is computed in between.
+        const Value flat =
+            n.add(reshape_operator, Attributes::of(ReshapeFields{{6 * rows}}), {dense(x)}, {});
+        const Value other = n.add(reshape_operator, Attributes::of(ReshapeFields{{6 * rows}}),
+                                  {function(n, "sigmoid", less)}, {});
+        Value y = n.add(maximum_operator, Attributes(), {other, flat}, {});
+        y = function(n, "exp", function(n, "leaky", y, {Tensor::scalar(0.5)}));
+        n.set_output("y", n.add(divide_operator, Attributes(),
+                                {constant(n, numbers.tensor({6 * rows})), y}, {}));
+        n.set_output("sum", sum);
+        compare(n, numbers, 2e-15);
     }
 }
 
