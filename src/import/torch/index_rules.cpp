@@ -290,10 +290,18 @@ Operand with_part(Call& call, const Operand& self, const Operand& part, std::int
 void slice_scatter(Call& call) {
     const Operand self = call.operand("self");
     const Operand source = call.operand("src");
-    const std::int64_t axis = call.axis(self, call.integer("dim", 0));
-    const std::int64_t extent = self.sample_shape()[static_cast<std::size_t>(axis)];
+    const std::int64_t dim = call.normalised(call.integer("dim", 0), self.rank());
     const std::int64_t step = call.integer("step", 1);
     call.demand(step >= 1, "step", "it is not positive");
+    if (dim == self.batch_axis) {
+        if (!whole_batch(call) || step != 1 || source.batch_axis != dim) {
+            throw BatchMixed();
+        }
+        call.set(source);  // all of it
+        return;
+    }
+    const std::int64_t axis = call.axis(self, dim);
+    const std::int64_t extent = self.sample_shape()[static_cast<std::size_t>(axis)];
     std::int64_t begin = call.integer("start", 0);
     std::int64_t end = call.integer("end", INT64_MAX);
     begin = std::clamp<std::int64_t>(begin < 0 ? begin + extent : begin, 0, extent);
@@ -375,9 +383,7 @@ Operand gathered(Call& call, const Operand& x, std::int64_t axis, const Operand&
     if (x.batch_axis >= 0 && index.batch_axis >= 0) {
         throw BatchMixed();
     }
-    if (x.is_constant != index.is_constant || !x.is_constant) {
-        // A batch axis of the index stands in the place of the axis it replaces.
-    }
+    // A batch axis of the index stands in the place of the axis it replaces.
     const auto place = static_cast<int>(index.rank());
     int batch_axis = x.batch_axis;
     if (x.batch_axis >= 0 && x.batch_axis > axis) {

@@ -61,6 +61,25 @@ void matmul(Call& call, const char* first, const char* second) {
     call.set(product(call, call.operand(first), call.operand(second)));
 }
 
+/// Products of matrices, one each: where the batch is joined with the first axis, both have it
+/// there; where it is in the rows, there is one product.
+void batched_matmul(Call& call) {
+    const std::optional<int> joined = call.joined("self");
+    const std::optional<int> other = call.joined("mat2");
+    const Operand a = call.operand("self");
+    Operand b = call.operand("mat2");
+    if (joined == 1 && !other && b.batch_axis < 0 && b.rank() == 3 && b.sample_shape()[0] == 1) {
+        b = call.reshaped(b, {b.sample_shape()[1], b.sample_shape()[2]}, -1);
+    } else if (joined != other || joined.value_or(0) != 0 ||
+               (joined && a.batch_axis != b.batch_axis)) {
+        throw BatchMixed();
+    }
+    if (joined) {
+        call.join(*joined);
+    }
+    call.set(product(call, a, b));
+}
+
 Operand times(Call& call, const Operand& x, double factor) {
     return factor == 1 ? x : call.multiply(x, Call::number(factor));
 }
@@ -370,7 +389,7 @@ const RuleRow rows[] = {
     {"aten.linear", "default", &linear_rule, false, Joined::known},
     {"aten.matmul", "default", [](Call& c) { matmul(c, "self", "other"); }},
     {"aten.mm", "default", [](Call& c) { matmul(c, "self", "mat2"); }, false, Joined::known},
-    {"aten.bmm", "default", [](Call& c) { matmul(c, "self", "mat2"); }, false, Joined::stays},
+    {"aten.bmm", "default", &batched_matmul, false, Joined::known},
     {"aten.mv", "default", [](Call& c) { matmul(c, "self", "vec"); }},
     {"aten.addmm", "default", [](Call& c) { add_product(c, "mat1", "mat2"); }, false,
      Joined::known},

@@ -28,13 +28,7 @@ void slice(Call& call) {
     const std::int64_t step = call.integer("step", 1);
     call.demand(step >= 1, "step", fmt::format("it is {}", step));
     if (at == x.batch_axis) {
-        const bool from_start = !call.has("start") || call.integer("start") == 0;
-        bool to_end = !call.has("end");
-        if (!to_end) {
-            const Extent end = call.extents("end").front();
-            to_end = end == Extent{1, true} || (!end.batch && end.value > INT32_MAX / 2);
-        }
-        if (!from_start || !to_end || step != 1) {
+        if (!whole_batch(call) || step != 1) {
             throw BatchMixed();
         }
         call.set(x);
@@ -522,6 +516,15 @@ const RuleRow rows[] = {
 };
 
 }  // namespace
+
+bool whole_batch(Call& call) {
+    const bool from_start = !call.has("start") || call.integer("start") == 0;
+    if (!call.has("end")) {
+        return from_start;
+    }
+    const Extent end = call.extents("end").front();
+    return from_start && (end == Extent{1, true} || (!end.batch && end.value > INT32_MAX / 2));
+}
 
 Operand selected(Call& call, const Operand& x, std::int64_t dim, std::int64_t index) {
     const std::int64_t at = call.normalised(dim, x.rank());

@@ -14,6 +14,9 @@ Operand selected(Call& call, const Operand& x, std::int64_t dim, std::int64_t in
 /// Elements of x at `index` (any shape) along one axis of a sample; x or the index may be computed.
 Operand gathered(Call& call, const Operand& x, std::int64_t axis, const Operand& index, bool wrap);
 
+/// Whether a slice along the batch axis ("start" and "end") is all of it.
+bool whole_batch(Call& call);
+
 /// begin and end as Python slices have them, within an extent.
 std::pair<std::int64_t, std::int64_t> bounds(std::int64_t begin, std::int64_t end,
                                              std::int64_t extent);

@@ -28,8 +28,16 @@ Shape axes_of(Call& call, const Operand& x, const char* name = "dim") {
     if (x.rank() == 0) {
         return {};  // a number has no axes, whatever is named
     }
+    const std::optional<int> joined = call.joined("self");
     Shape axes;
-    for (const std::int64_t dim : dims) {
+    for (std::int64_t dim : dims) {
+        if (joined) {  // the operand has one axis more
+            dim = call.normalised(dim, x.rank() - 1);
+            if (dim == *joined) {
+                throw BatchMixed();
+            }
+            dim += dim > *joined ? 1 : 0;
+        }
         axes.push_back(call.axis(x, dim));
     }
     std::sort(axes.begin(), axes.end());
@@ -64,7 +72,14 @@ void reduce(Call& call, const char* kind) {
         call.refuse("it casts to integers first", "Cast before it.", "dtype");
     }
     const Shape axes = axes_of(call, x);
-    call.set(reduced(call, x, kind, axes, call.flag("keepdim", false)));
+    const bool keep = call.flag("keepdim", false);
+    if (const std::optional<int> joined = call.joined("self")) {
+        if (!keep && axes.front() < *joined) {
+            throw BatchMixed();
+        }
+        call.join(*joined);
+    }
+    call.set(reduced(call, x, kind, axes, keep));
 }
 
 /// max.dim and its kin: the value, and the first position that has it.
@@ -273,11 +288,11 @@ void difference_of_neighbours(Call& call) {  // diff
 }
 
 const RuleRow rows[] = {
-    {"aten.sum", "default dim_IntList", [](Call& c) { reduce(c, "sum"); }},
-    {"aten.mean", "default dim", [](Call& c) { reduce(c, "mean"); }},
+    {"aten.sum", "default dim_IntList", [](Call& c) { reduce(c, "sum"); }, false, Joined::known},
+    {"aten.mean", "default dim", [](Call& c) { reduce(c, "mean"); }, false, Joined::known},
     {"aten.prod", "default dim_int", [](Call& c) { reduce(c, "prod"); }},
-    {"aten.amax", "default", [](Call& c) { reduce(c, "max"); }},
-    {"aten.amin", "default", [](Call& c) { reduce(c, "min"); }},
+    {"aten.amax", "default", [](Call& c) { reduce(c, "max"); }, false, Joined::known},
+    {"aten.amin", "default", [](Call& c) { reduce(c, "min"); }, false, Joined::known},
     {"aten.max", "default", [](Call& c) { reduce(c, "max"); }},
     {"aten.min", "default", [](Call& c) { reduce(c, "min"); }},
     {"aten.max", "dim", [](Call& c) { extremum_at(c, false); }},

@@ -45,6 +45,7 @@ std::span<const RuleRow> attention_rules();
 std::span<const RuleRow> resize_rules();
 std::span<const RuleRow> quantiser_rules();
 std::span<const RuleRow> sampling_rules();
+std::span<const RuleRow> composite_rules();
 std::span<const RuleRow> symbol_rules();
 
 /// The rule for a target, the user's own or one of the tables; empty if there is none.

@@ -532,6 +532,12 @@ void copy(Call& call) {
     if (from != call.type_of("self") && is_integral(call.type_of("self"))) {
         call.refuse("it copies between element types", "Cast before the copy.", "src");
     }
+    if (source.is_constant && self.batch_axis >= 0) {
+        const Operand sample = Call::tensor(call.without_batch(source.constant, self));
+        call.set(
+            call.repeated(call.expanded(sample, self.sample_shape()).constant, self.batch_axis));
+        return;
+    }
     call.set(expand_to(call, source, extents_of(self)));
 }
 
