@@ -168,7 +168,61 @@ void quarter_turns(Call& call) {
     call.set(y);
 }
 
+/// The product of three tensors, each with new axes, summed over some: what is left of a bilinear
+/// layer.
+void trilinear(Call& call) {
+    const std::pair<const char*, const char*> factors[] = {
+        {"i1", "expand1"}, {"i2", "expand2"}, {"i3", "expand3"}};
+    call.ignore("unroll_dim");  // how it is computed
+    std::vector<Operand> xs;
+    std::vector<Shape> added;
+    std::int64_t rank = 0;
+    for (const auto& [tensor, expand] : factors) {
+        xs.push_back(call.operand(tensor));
+        added.push_back(call.integers(expand, Shape{}));
+        rank = xs.back().rank() + static_cast<std::int64_t>(added.back().size());
+        if (rank > 26) {
+            call.refuse("its tensors have too many axes");
+        }
+    }
+    std::string equation;
+    for (std::size_t i = 0; i < xs.size(); ++i) {
+        call.demand(xs[i].rank() + static_cast<std::int64_t>(added[i].size()) == rank,
+                    factors[i].second, "its tensors differ in their numbers of axes");
+        equation += i == 0 ? "" : ",";
+        for (std::int64_t axis = 0; axis < rank; ++axis) {
+            if (std::find(added[i].begin(), added[i].end(), axis) == added[i].end()) {
+                equation += static_cast<char>('a' + axis);
+            }
+        }
+    }
+    equation += "->";
+    const Shape summed = call.integers("sumdim", Shape{});
+    for (std::int64_t axis = 0; axis < rank; ++axis) {
+        if (std::find(summed.begin(), summed.end(), axis) == summed.end()) {
+            equation += static_cast<char>('a' + axis);
+        }
+    }
+    call.set(layers::einsum(call, equation, xs));
+}
+
+/// Tensors of one shape, each as wide as all of them need.
+void broadcast_tensors(Call& call) {
+    const std::vector<Operand> xs = call.operands("tensors");
+    for (std::size_t i = 0; i < xs.size(); ++i) {
+        Operand y = xs[i];
+        for (const Operand& x : xs) {
+            if (x.sample_shape() != y.sample_shape() || x.batch_axis != y.batch_axis) {
+                throw BatchMixed();
+            }
+        }
+        call.set(y, i);
+    }
+}
+
 const RuleRow rows[] = {
+    {"aten._trilinear", "default", &trilinear},
+    {"aten.broadcast_tensors", "default", &broadcast_tensors},
     {"aten.inner", "default", &inner},
     {"aten.tensordot", "default", &tensordot},
     {"aten.linalg_vecdot", "default", &vector_dot},

@@ -521,6 +521,11 @@ const RuleRow rows[] = {
     {"aten.hardtanh", "default", &hardtanh, false, Joined::stays},
     {"aten.leaky_relu", "default", &leaky_relu, false, Joined::stays},
     {"aten.rrelu", "default", &rrelu},
+    {"aten.rrelu_with_noise_functional", "default",
+     [](Call& c) {
+         c.ignore("noise");  // of training only
+         rrelu(c);
+     }},
     {"aten.prelu", "default", &prelu},
     {"aten._prelu_kernel", "default", &prelu},
     {"aten.elu", "default", &elu, false, Joined::stays},

@@ -7,6 +7,7 @@
 
 #include "import/torch/parts.h"
 #include "import/torch/rules.h"
+#include "operators/layers.h"
 #include "operators/selection.h"
 
 namespace gatewright::torch {
@@ -181,16 +182,64 @@ void index(Call& call) {
     call.set(y);
 }
 
+/// x[mask] = number: a choice for each element, where the mask is computed.
+bool put_where(Call& call, const Operand& x, const Operand& values) {
+    const Argument* list = nullptr;
+    for (const auto& [name, argument] : call.node().arguments) {
+        list = name == "indices" ? &argument : list;
+    }
+    if (list == nullptr || list->names.size() != 1 || list->names.front().empty() ||
+        call.importer().type_of(list->names.front()) != ScalarType::boolean ||
+        element_count(values.sample_shape()) != 1 || values.batch_axis >= 0) {
+        return false;
+    }
+    Operand mask = *call.optionals("indices").front();
+    if (mask.is_constant || mask.rank() > x.rank() || mask.batch_axis != x.batch_axis) {
+        return false;
+    }
+    mask.is_integer = false;
+    Shape shape = mask.sample_shape();
+    shape.resize(x.sample_shape().size(), 1);
+    mask = call.reshaped(mask, shape, mask.batch_axis);
+    const Operand number = call.reshaped(values, {}, -1);
+    const Operand put = call.flag("accumulate", false) ? call.add(x, number) : number;
+    call.set(call.elementwise(select_operator, Attributes(), {mask, put, x}));
+    return true;
+}
+
 void index_put(Call& call) {
     const Operand x = call.operand("self");
-    const Operand values = call.operand("values");
+    Operand values = call.operand("values");
     const bool accumulate = call.flag("accumulate", false);
     call.ignore("unsafe");  // leaves out a check
+    if (put_where(call, x, values)) {
+        return;
+    }
     const auto positions = positions_of(call, x);
-    if (x.batch_axis >= 0 || values.batch_axis >= 0) {
+    const IndexedAxes at = indexed_axes(call, x, positions);
+    if (x.batch_axis >= 0) {
+        // Each sample by itself: the batch stays in front, where all of it is taken.
+        if (x.batch_axis > 0 || positions.front() || !at.neighbours) {
+            throw BatchMixed();
+        }
+        const std::int64_t rank = x.rank() - static_cast<std::int64_t>(at.axes.size()) +
+                                  static_cast<std::int64_t>(at.shape.size());
+        if (values.batch_axis >= 0 && values.rank() != rank) {
+            throw BatchMixed();  // it broadcasts, and its batch meets another axis
+        }
+        if (values.batch_axis < 0 && values.rank() == rank) {
+            if (!values.is_constant) {
+                throw BatchMixed();
+            }
+            Operand like;
+            like.shape.assign(static_cast<std::size_t>(rank - 1), 1);
+            like.batch_axis = 0;
+            values.constant = call.without_batch(values.constant, like);
+        }
+    }
+    if (values.batch_axis > 0 || (values.batch_axis == 0 && x.batch_axis < 0)) {
         throw BatchMixed();
     }
-    const IndexedAxes at = indexed_axes(call, x, positions);
     Operand flat = flat_positions(call, x, at);
     const Joined joined = join_axes(call, x, at);
     // Values have the shape that reading would give; positions and values as two lists.
@@ -201,7 +250,7 @@ void index_put(Call& call) {
     const std::int64_t count = element_count(at.shape);
     Shape listed = joined.x.sample_shape();
     listed[static_cast<std::size_t>(joined.axis)] = count;
-    updates = call.reshaped(updates, listed, -1);
+    updates = call.reshaped(updates, listed, values.batch_axis);
     Shape column(listed.size(), 1);
     column[static_cast<std::size_t>(joined.axis)] = count;
     flat = call.expanded(call.reshaped(flat, column, -1), listed);
@@ -210,7 +259,8 @@ void index_put(Call& call) {
     fields.reduction = accumulate ? "sum" : "none";
     fields.wrap = true;
     Operand y =
-        call.emit(scatter_operator, Attributes::of(fields), {joined.x, flat, updates}, -1).front();
+        call.emit(scatter_operator, Attributes::of(fields), {joined.x, flat, updates}, x.batch_axis)
+            .front();
     // Back to the axes of x.
     Shape turned;
     for (const std::int64_t axis : joined.order) {
@@ -220,7 +270,7 @@ void index_put(Call& call) {
     for (std::size_t i = 0; i < back.size(); ++i) {
         back[static_cast<std::size_t>(joined.order[i])] = static_cast<std::int64_t>(i);
     }
-    call.set(call.transposed(call.reshaped(y, turned, -1), back, -1));
+    call.set(call.transposed(call.reshaped(y, turned, x.batch_axis), back, x.batch_axis));
 }
 
 const RuleRow rows[] = {
