@@ -74,6 +74,9 @@ const Contracts contract_plain = {plain<1>, plain<2>, plain<3>, plain<4>};
         for (; lane + vectors * WIDTH <= lanes; lane += vectors * WIDTH) {                        \
             NAME##_lanes<columns, vectors>(rows, weights, length, lane, bias, sums);              \
         }                                                                                         \
+        for (; lane + 4 * WIDTH <= lanes && vectors > 4; lane += 4 * WIDTH) {                     \
+            NAME##_lanes<columns, 4>(rows, weights, length, lane, bias, sums);                    \
+        }                                                                                         \
         for (; lane + 2 * WIDTH <= lanes; lane += 2 * WIDTH) {                                    \
             NAME##_lanes<columns, 2>(rows, weights, length, lane, bias, sums);                    \
         }                                                                                         \

@@ -24,6 +24,8 @@ using FloatKernel = void (*)(const double* x, std::int64_t count, const double* 
 enum class Arithmetic { add, subtract, multiply, divide, maximum, minimum };
 /// y[i] = a[i] op b[i].
 using Combine = void (*)(const double* a, const double* b, std::int64_t count, double* y);
+/// y[i] = a[i] op b.
+using CombineNumber = void (*)(const double* a, double b, std::int64_t count, double* y);
 
 /// rows[e * lanes + s] = samples[s * elements + e], for 8 samples and `elements` elements.
 template <class Element>
@@ -38,6 +40,7 @@ struct FloatForm {
     std::span<const FloatKernel> functions;
     FloatKernel batch_norm;  ///< p0 (x - p1) / p2 + p3
     std::array<Combine, 6> combine;
+    std::array<CombineNumber, 6> combine_number;
     /// y[i] = exp(x[i] - largest[i]), added to sum[i].
     void (*shifted_exponentials)(const double* x, const double* largest, std::int64_t lanes,
                                  double* y, double* sum);

@@ -148,32 +148,58 @@ FloatStep conv_step(const FloatNode& f) {
             return w.values[static_cast<std::size_t>((g * per_group + c) * length + k)];
         });
     }
-    return [groups, positions, length, per_group,
-            bias = f.inputs.size() == 3 ? f.constants[2]->values
-                                        : std::vector<double>(static_cast<std::size_t>(channels)),
-            patches = sources_of(window_operator, network::Attributes::of(window),
-                                 f.inputs[0].shape)](const FloatCall& call) {
+    const std::vector<std::int64_t> patches =
+        sources_of(window_operator, network::Attributes::of(window), f.inputs[0].shape);
+    const std::vector<double> bias = f.inputs.size() == 3
+                                         ? f.constants[2]->values
+                                         : std::vector<double>(static_cast<std::size_t>(channels));
+    // Patch p of group g, and the rows of its results.
+    const auto at = [groups, positions, length, per_group, bias, patches](
+                        const FloatCall& call, std::int64_t p, std::size_t g, const double** rows,
+                        const auto& finished) {
         alignas(64) static constexpr std::array<double, most_lanes> zeros{};
-        std::vector<const double*> rows(static_cast<std::size_t>(length));
-        std::size_t next = 0;
-        for (std::int64_t p = 0; p < positions; ++p) {
-            std::int64_t first = 0;
-            for (const PackedWeights& group : groups) {
-                for (const double*& row : rows) {
-                    const std::int64_t source = patches[next++];
-                    row = source < 0 ? zeros.data() : call.inputs[0] + source * call.lanes;
+        const std::int64_t* patch =
+            patches.data() +
+            (p * static_cast<std::int64_t>(groups.size()) + static_cast<std::int64_t>(g)) * length;
+        for (std::int64_t k = 0; k < length; ++k) {
+            rows[k] = patch[k] < 0 ? zeros.data() : call.inputs[0] + patch[k] * call.lanes;
+        }
+        const std::int64_t first = static_cast<std::int64_t>(g) * per_group;
+        groups[g].apply(
+            rows, call.lanes, bias.data() + first,
+            [&](std::int64_t c) {
+                return call.outputs[0] + ((first + c) * positions + p) * call.lanes;
+            },
+            finished);
+    };
+    if (per_group <= most_columns) {  // group by group: many positions are finished together
+        return [at, positions, length, per_group, count = groups.size()](const FloatCall& call) {
+            constexpr std::int64_t block = 8;
+            std::vector<const double*> rows(static_cast<std::size_t>(length));
+            for (std::size_t g = 0; g < count; ++g) {
+                for (std::int64_t begin = 0; begin < positions; begin += block) {
+                    const std::int64_t end = std::min(begin + block, positions);
+                    for (std::int64_t p = begin; p < end; ++p) {
+                        at(call, p, g, rows.data(), [](std::int64_t, std::int64_t) {});
+                    }
+                    const std::int64_t first = static_cast<std::int64_t>(g) * per_group;
+                    for (std::int64_t c = first; c < first + per_group; ++c) {
+                        call.finish(c * positions + begin, end - begin);
+                    }
                 }
-                group.apply(
-                    rows.data(), call.lanes, bias.data() + first,
-                    [&](std::int64_t c) {
-                        return call.outputs[0] + ((first + c) * positions + p) * call.lanes;
-                    },
-                    [&](std::int64_t c, std::int64_t n) {
-                        for (std::int64_t i = c; i < c + n; ++i) {
-                            call.finish((first + i) * positions + p, 1);
-                        }
-                    });
-                first += per_group;
+            }
+        };
+    }
+    return [at, positions, length, per_group, count = groups.size()](const FloatCall& call) {
+        std::vector<const double*> rows(static_cast<std::size_t>(length));
+        for (std::int64_t p = 0; p < positions; ++p) {
+            for (std::size_t g = 0; g < count; ++g) {
+                const std::int64_t first = static_cast<std::int64_t>(g) * per_group;
+                at(call, p, g, rows.data(), [&](std::int64_t c, std::int64_t n) {
+                    for (std::int64_t i = c; i < c + n; ++i) {
+                        call.finish((first + i) * positions + p, 1);
+                    }
+                });
             }
         }
     };

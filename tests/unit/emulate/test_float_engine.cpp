@@ -252,6 +252,9 @@ TEST_CASE("float kernels: all forms of the element-wise kernels give the same bi
             form.combine[i](x.values.data(), y.values.data(), count, a.data());
             plain.combine[i](x.values.data(), y.values.data(), count, b.data());
             CHECK(same(a, b));
+            form.combine_number[i](x.values.data(), 0.375, count, a.data());
+            plain.combine_number[i](x.values.data(), 0.375, count, b.data());
+            CHECK(same(a, b));
         }
         std::vector<double> a(x.values.size());
         std::vector<double> b(x.values.size());
