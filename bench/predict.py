@@ -1,7 +1,7 @@
 """Samples per CPU second of `predict` on one thread, beside onnxruntime on one thread.
 
     bench/predict.py MODEL... [--float] [--input IO.npz] [--samples N] [--repeat R]
-                     [--program GATEWRIGHT]
+                     [--program GATEWRIGHT] [--also-float MODEL...] [--write docs/benchmarks.md]
 
 MODEL is a model file, a folder that holds one beside its io.npz, or a folder of such folders. The
 arrays of io.npz (by default the one beside the model) that the model takes as inputs are tiled to N
@@ -18,11 +18,15 @@ onnxruntime   in process, its session made before; the best of several batch siz
 ns/MAC        of `in process`, for each multiply-accumulate of the model as it stands.
 same          samples whose largest output onnxruntime finds at the same place.
 
+--also-float names models that are computed as trained besides the others. --write puts the table
+into a file, between the lines that begin and end this benchmark's part of it.
+
 All times are CPU time, user and system; the least of R runs counts.
 """
 
 import argparse
 import os
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -130,9 +134,9 @@ def ratio(rate: float, yardstick: float) -> str:
     return f"{rate / yardstick:.2f}" if yardstick and rate else "-"
 
 
-def measure(path: Path, file: Path, options: argparse.Namespace) -> str:
+def measure(path: Path, file: Path, as_trained: bool, options: argparse.Namespace) -> list[str]:
     """The row of one model."""
-    subject = Subject(path, file, options.as_trained)
+    subject = Subject(path, file, as_trained)
     reading = subject.cpu_seconds(subject.inputs(1), options.repeat)
     samples = options.samples or subject.enough_samples(reading)
     arrays = subject.inputs(samples)
@@ -150,26 +154,26 @@ def measure(path: Path, file: Path, options: argparse.Namespace) -> str:
             peer = yardstick.rate(arrays, options.repeat)
             predicted = subject.model.predict(few, config=subject.config, exact=subject.exact)
             ours = next(iter(predicted.values()))
-            theirs = yardstick.run(few, 64)[0].reshape(ours.shape)
+            theirs = yardstick.run(few, min(64, yardstick.batch))[0].reshape(ours.shape)
             flat = [y.reshape(len(y), -1).argmax(1) for y in (ours, theirs)]
             same = float(np.mean(flat[0] == flat[1]))
         except Exception as error:  # whatever it is, there is no yardstick
             yardstick.reason = f"{type(error).__name__}: {error}".splitlines()[0]
     cost = f"{1e9 / inside / yardstick.macs:.4f}" if yardstick.macs and inside else "-"
-    cells = [
-        path.parent.name + ("" if subject.config is None else " (template)"),
+    kind = " (template)" if subject.config is not None else " --float" if as_trained else ""
+    return [
+        path.parent.name + kind,
         f"{samples}",
         f"{reading:.3f}",
         f"{inside:.0f}" if inside else "noise",
         f"{outside:.0f}" if outside else "-",
-        f"{peer:.0f}" if peer else "-",
+        f"{peer:.0f}" + (" (1)" if yardstick.batch == 1 else "") if peer else "-",
         ratio(inside, peer),
         ratio(outside, peer),
         f"{yardstick.macs}" if yardstick.macs else "-",
         cost,
         f"{100 * same:.1f} %" if peer else yardstick.reason[:60],
     ]
-    return row(cells)
 
 
 WIDTHS = (38, 8, 8, 11, 13, 12, 8, 8, 10, 8)
@@ -192,6 +196,53 @@ def row(cells: list[str] | tuple[str, ...]) -> str:
     widths = (*WIDTHS, 0)
     first, *others = zip(cells, widths, strict=True)
     return first[0].ljust(first[1]) + " ".join(cell.rjust(width) for cell, width in others)
+
+
+BEGIN, END = (f"<!-- bench/predict: {word} -->" for word in ("begin", "end"))
+
+
+def features() -> str:
+    """What of this machine matters to the kernels."""
+    info = Path("/proc/cpuinfo")
+    flags = info.read_text().split() if info.exists() else []
+    known = {"avx512f": "AVX-512", "avx512_vnni": "VNNI", "avx2": "AVX2", "fma": "FMA"}
+    found = [name for flag, name in known.items() if flag in flags]
+    return f"{platform.machine()} with {', '.join(found) or 'no vector extensions known'}"
+
+
+def section(rows: list[list[str]]) -> str:
+    """The part of the documentation, with the columns that say something to its readers."""
+    columns = (0, 2, 3, 4, 5, 6, 7, 10)
+    headings = [HEADINGS[i] for i in columns]
+    lines = [
+        BEGIN,
+        "",
+        "    bench/predict.py MODELS --also-float MODELS --write docs/benchmarks.md",
+        "",
+        f"Samples per CPU second of `predict` on one thread ({features()}), and ratios to float32",
+        "in onnxruntime beside it, with the batch that suits it best ((1): the file takes one",
+        "sample at a time). Quantised models are",
+        "exact to the bit; those with `--float` are computed in double precision. `in process` has",
+        "the model read, `command line` is the whole program with its files, `start s` the reading",
+        "and lowering.",
+        "",
+        "| " + " | ".join(headings) + " |",
+        "|" + "---|" * len(headings),
+        *("| " + " | ".join(cells[i] for i in columns) + " |" for cells in rows),
+        "",
+        END,
+    ]
+    return "\n".join(lines)
+
+
+def write(file: Path, rows: list[list[str]]) -> None:
+    text = file.read_text()
+    if BEGIN in text and END in text:
+        before, rest = text.split(BEGIN, 1)
+        text = before + section(rows) + rest.split(END, 1)[1]
+    else:
+        text = text.rstrip("\n") + "\n\n" + section(rows) + "\n"
+    file.write_text(text)
 
 
 def weights_of(path: Path) -> Path | None:
@@ -222,6 +273,8 @@ def main() -> None:
     parser.add_argument(
         "--float", action="store_true", dest="as_trained", help="compute the models as trained"
     )
+    parser.add_argument("--also-float", type=Path, nargs="+", default=[], help="models")
+    parser.add_argument("--write", type=Path, help="a file for the table")
     parser.add_argument("--input", type=Path, help="arrays (default: io.npz beside the model)")
     parser.add_argument("--samples", type=int, help="default: enough for a second")
     parser.add_argument("--repeat", type=int, default=3)
@@ -233,11 +286,18 @@ def main() -> None:
         print("no gatewright in PATH: the command line is not measured")
     print(row(HEADINGS))
     refused = []
-    for path in [file for model in options.models for file in models_of(model)]:
+    rows = []
+    wanted = [(model, options.as_trained) for model in options.models]
+    wanted += [(model, True) for model in options.also_float]
+    for path, as_trained in [(file, f) for model, f in wanted for file in models_of(model)]:
         try:
-            print(measure(path, options.input or path.parent / "io.npz", options), flush=True)
+            file = options.input or path.parent / "io.npz"
+            rows.append(measure(path, file, as_trained, options))
+            print(row(rows[-1]), flush=True)
         except (gatewright.Error, ValueError, OSError) as error:
             refused.append(f"{path.parent.name}: {str(error).splitlines()[0]}")
+    if options.write is not None:
+        write(options.write, rows)
     for line in refused:
         print(f"not measured: {line}"[:160])
 

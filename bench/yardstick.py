@@ -82,9 +82,10 @@ def plain_model(path: Path):
     graph.node.extend(nodes)
     given = {i.name for i in graph.initializer}
     for value in [*(v for v in graph.input if v.name not in given), *graph.output]:
-        value.type.tensor_type.shape.dim[0].dim_param = "samples"
+        for dim in value.type.tensor_type.shape.dim[:1]:  # none where the file leaves it open
+            dim.dim_param = "samples"
     del graph.value_info[:]
-    kept = [o for o in model.opset_import if o.domain == ""]
+    kept = [o for o in model.opset_import if o.domain in ("", "ai.onnx")]
     # Round and the form of Clip came with 11, which has all else that these models use unchanged.
     kept[0].version = max(kept[0].version, 11)
     del model.opset_import[:]
@@ -97,8 +98,9 @@ def multiply_accumulates(model) -> int | None:
     one = onnx.ModelProto()
     one.CopyFrom(model)
     for value in [*one.graph.input, *one.graph.output]:
-        if value.type.tensor_type.shape.dim[0].dim_param:
-            value.type.tensor_type.shape.dim[0].dim_value = 1
+        dims = value.type.tensor_type.shape.dim
+        if dims and dims[0].dim_param:
+            dims[0].dim_value = 1
     graph = shape_inference.infer_shapes(one, data_prop=True).graph
     shapes = {i.name: list(i.dims) for i in graph.initializer}
     for value in [*graph.value_info, *graph.input, *graph.output]:
@@ -121,6 +123,7 @@ class Yardstick:
 
     def __init__(self, path: Path):
         self.session = self.macs = None
+        self.batch = 1  # the largest that it has run with
         self.reason = ""
         if onnx is None:
             self.reason = missing
@@ -160,7 +163,13 @@ class Yardstick:
         for batch in (1, 64, 1024, count):
             part = {name: a[: max(batch, min(count, 1000))] for name, a in arrays.items()}
             samples = len(next(iter(part.values())))
-            self.run(part, batch)
+            try:
+                self.run(part, batch)
+            except Exception:  # a model that was traced with one sample and cannot take more
+                if batch == 1:
+                    raise
+                break
+            self.batch = batch
             for _ in range(repeat):
                 start = time.process_time()
                 self.run(part, batch)

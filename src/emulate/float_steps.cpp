@@ -321,6 +321,26 @@ RangeStep combine_step(const FloatNode& f, Arithmetic operation) {
             };
         }
     }
+    const bool turns = operation == Arithmetic::add || operation == Arithmetic::multiply;
+    if (f.constants[1] != nullptr || (f.constants[0] != nullptr && turns)) {
+        const std::size_t other = f.constants[1] != nullptr ? 0 : 1;
+        return [kernel = float_form().combine_number[static_cast<std::size_t>(operation)],
+                index = index[other], other, values = stored[1 - other]](
+                   const FloatCall& call, std::int64_t first, std::int64_t rows) {
+            const double* x = call.inputs[other];
+            double* y = call.outputs[0];
+            const std::int64_t lanes = call.lanes;
+            if (index.empty() && values.size() == 1) {
+                kernel(x + first * lanes, values[0], rows * lanes, y + first * lanes);
+                return;
+            }
+            for (std::int64_t e = first; e < first + rows; ++e) {
+                const auto at = static_cast<std::size_t>(e);
+                kernel(x + (index.empty() ? e : index[at]) * lanes,
+                       values[values.size() == 1 ? 0 : at], lanes, y + e * lanes);
+            }
+        };
+    }
     return
         [operation, index, stored](const FloatCall& call, std::int64_t first, std::int64_t rows) {
             alignas(64) std::array<std::array<double, most_lanes>, 2> constant;
