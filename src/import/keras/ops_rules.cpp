@@ -181,6 +181,8 @@ void einsum(Call& call) {
         }
         if (found->literal.is_string()) {
             equation = found->literal.get<std::string>();
+        } else if (!found->value && !found->list) {
+            operands.push_back(constant_of(call, found->literal, "operand"));
         } else {
             for (const Value& value : found->tensors()) {
                 operands.push_back(value.operand);

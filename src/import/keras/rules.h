@@ -37,6 +37,7 @@ std::span<const RuleRow> recurrent_rules();
 std::span<const RuleRow> wrapper_rules();
 std::span<const RuleRow> attention_rules();
 std::span<const RuleRow> ops_rules();
+std::span<const RuleRow> ops_function_rules();
 std::span<const RuleRow> hls4ml_rules();
 std::span<const RuleRow> qkeras_rules();
 std::span<const RuleRow> hgq_rules();
