@@ -16,6 +16,11 @@ bool is_transparent(const bits::Function& function, NodeId id) {
             return node.type.width >= function.nodes[node.operand[0]].type.width;
         case Op::shl:
             return node.type.width - node.immediate >= function.nodes[node.operand[0]].type.width;
+        case Op::bit_not:  // what reads it inverts it
+            return node.type.width >= function.nodes[node.operand[0]].type.width;
+        case Op::bit_xor:
+            return function.nodes[node.operand[1]].op == Op::constant &&
+                   node.type.width >= function.nodes[node.operand[0]].type.width;
         default:
             return false;
     }

@@ -85,6 +85,8 @@ void TimingGraph::find_low_zeros() {
             zeros = std::min(of(0), of(1));
         } else if (node.op == Op::mux) {
             zeros = std::min(of(1), of(2));
+        } else if (node.op == Op::bit_xor) {
+            zeros = std::min(of(0), of(1));
         }
         low_zeros_[id] = static_cast<std::uint8_t>(std::clamp(zeros, 0, 127));
     }

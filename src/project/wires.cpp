@@ -121,6 +121,9 @@ class Analysis {
         if (hull) {
             if (!range || !type.contains(*range)) {
                 out_.proofs[id] = WireProof::linear_form;
+                // Forms of bitwise operations are those of the reduced result.
+                const bool is_bitwise = node.op == Op::bit_not || node.op == Op::bit_xor;
+                range = is_bitwise ? std::nullopt : range;
             }
             range = range ? intersection(*range, *hull) : *hull;
         }
@@ -181,9 +184,43 @@ class Analysis {
                     return combine(form(0), form(1).constant, zero, 0);
                 }
                 return std::nullopt;
+            case Op::bit_not:
+                return complement(node);
+            case Op::bit_xor:
+                return with_sign_inverted(node);
             default:
                 return std::nullopt;
         }
+    }
+
+    /// An unsigned complement is 2^width - 1 - x.
+    std::optional<Form> complement(const Node& node) const {
+        const Interval& range = out_.ranges[node.operand[0]];
+        const int width = node.type.width;
+        if (node.type.is_signed || width > 120) {
+            return std::nullopt;
+        }
+        const Int128 all = (static_cast<Int128>(1) << width) - 1;
+        if (range.low < 0 || range.high > all) {
+            return std::nullopt;
+        }
+        return combine(*forms_[node.operand[0]], -1, Form{all, {}}, 1);
+    }
+
+    /// A number of width bits and sign whose sign is inverted, taken as unsigned, is larger by
+    /// 2^(width - 1).
+    std::optional<Form> with_sign_inverted(const Node& node) const {
+        const int width = node.type.width;
+        const Node& mask = f_.nodes[node.operand[1]];
+        if (node.type.is_signed || width < 1 || width > 120 || mask.op != Op::constant) {
+            return std::nullopt;
+        }
+        const Int128 half = static_cast<Int128>(1) << (width - 1);
+        const Interval& range = out_.ranges[node.operand[0]];
+        if (f_.constant(mask) != half || range.low < -half || range.high >= half) {
+            return std::nullopt;
+        }
+        return combine(*forms_[node.operand[0]], 1, Form{half, {}}, 1);
     }
 
     const bits::Function& f_;

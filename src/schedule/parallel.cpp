@@ -4,10 +4,13 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <stdexcept>
 
 #include "operators/core.h"
+#include "operators/map.h"
 #include "schedule/contraction_graphs.h"
+#include "schedule/unsigned_sums.h"
 
 namespace gatewright::schedule {
 
@@ -16,6 +19,9 @@ namespace {
 using fixed::Fixed;
 using network::NodeId;
 using network::Value;
+
+/// Half a step of coarser roundings is no constant that a sum has room for.
+constexpr int most_dropped = 90;
 
 class Unroller {
   public:
@@ -163,30 +169,131 @@ class Unroller {
             out_.contractions.push_back(std::move(contraction));
         }
         const std::vector<Fixed>& x = values_.at(node.inputs[0]);
-        std::vector<Fixed> values;
         const std::size_t length = forms.forms.empty() ? 1 : forms.forms.front().inputs.size();
-        for (std::size_t r = 0; r < forms.form_of.size(); ++r) {
-            const auto f = static_cast<std::size_t>(forms.form_of[r]);
-            BuiltContraction& contraction = out_.contractions[built[f]];
-            ++contraction.copies;
-            const std::vector<Fixed> row =
-                add_up(contraction, std::span(x).subspan(r * length, length));
-            for (std::size_t o = 0; o < row.size(); ++o) {
-                // The matrix works on integers; the binary point comes back here.
-                values.push_back(builder_.scale(row[o], -forms.forms[f].outputs[o].type.frac));
+        std::vector<std::vector<Fixed>> results(forms.form_of.size());
+        for (std::size_t f = 0; f < forms.forms.size(); ++f) {
+            std::vector<std::size_t> rows;
+            std::vector<std::vector<Fixed>> integers;
+            for (std::size_t r = 0; r < forms.form_of.size(); ++r) {
+                if (static_cast<std::size_t>(forms.form_of[r]) != f) {
+                    continue;
+                }
+                rows.push_back(r);
+                std::vector<Fixed>& row = integers.emplace_back();
+                for (const Fixed& value : std::span(x).subspan(r * length, length)) {
+                    row.push_back(builder_.scale(value, value.type.frac));
+                }
             }
+            if (rows.empty()) {
+                continue;
+            }
+            BuiltContraction& contraction = out_.contractions[built[f]];
+            contraction.copies += static_cast<std::int64_t>(rows.size());
+            const auto first = static_cast<std::int64_t>(rows.front()) * contraction.matrix.n_out;
+            const auto sums = add_up(contraction, integers, constants_next({id, 0}, first));
+            for (std::size_t i = 0; i < rows.size(); ++i) {
+                for (std::size_t o = 0; o < sums[i].size(); ++o) {
+                    // The matrix works on integers; the binary point comes back here.
+                    results[rows[i]].push_back(
+                        builder_.scale(sums[i][o], -forms.forms[f].outputs[o].type.frac));
+                }
+            }
+        }
+        std::vector<Fixed> values;
+        for (const std::vector<Fixed>& row : results) {
+            values.insert(values.end(), row.begin(), row.end());
         }
         values_[{id, 0}] = std::move(values);
     }
 
-    /// One adder graph on the integers of `x`.
-    std::vector<Fixed> add_up(const BuiltContraction& contraction, std::span<const Fixed> x) {
-        std::vector<Fixed> values;
-        for (const Fixed& value : x) {
-            values.push_back(builder_.scale(value, value.type.frac));
+    using Constants = std::optional<std::vector<Int128>>;
+
+    /// Where all that read a contraction add constants to it, biases or half a step of rounding:
+    /// what its elements from `first` on, of one row, get added. Empty if that is not known.
+    Constants constants_next(Value value, std::int64_t first) const {
+        Constants out;
+        for (const auto& output : network_.outputs()) {
+            if (output.value == value) {
+                return std::nullopt;
+            }
         }
+        for (NodeId id = value.node + 1; id < network_.nodes().size(); ++id) {
+            const network::Node& node = network_.node(id);
+            if (std::find(node.inputs.begin(), node.inputs.end(), value) == node.inputs.end()) {
+                continue;
+            }
+            const bool is_move = node.op->sources != nullptr;
+            const Constants next =
+                is_move ? constants_next({id, 0}, 0) : added_constants(id, value, first);
+            if (!next) {
+                return std::nullopt;
+            }
+            out = is_move || out ? std::vector<Int128>{} : next;
+        }
+        return out;
+    }
+
+    /// The same for one reader.
+    Constants added_constants(NodeId id, Value value, std::int64_t first) const {
+        const network::Node& node = network_.node(id);
+        const network::TensorType& type = network_.type(value);
+        const std::int64_t count = type.shape.empty() ? 1 : type.shape.back();
+        std::vector<Int128> out(static_cast<std::size_t>(count), 0);
+        if (node.op == &operators::affine_operator) {
+            const auto& fields = node.fields<operators::AffineFields>();
+            bool any = false;
+            const auto& factors = fields.multiplier.values();
+            if (std::any_of(factors.begin(), factors.end(), [](Int128 m) { return m != 1; }) ||
+                node.types.front().shape != type.shape) {
+                return std::nullopt;
+            }
+            const Constants then = constants_next({id, 0}, first);
+            for (std::int64_t o = 0; o < count; ++o) {
+                const Int128 addend = fields.addend.at(first + o);
+                any = any || addend != 0;
+                out[static_cast<std::size_t>(o)] =
+                    addend + (then && !then->empty() ? (*then)[static_cast<std::size_t>(o)] : 0);
+            }
+            return any || then ? Constants(out) : std::nullopt;
+        }
+        if (node.op != &operators::quantize_operator) {
+            return std::nullopt;
+        }
+        const auto& fields = node.fields<operators::QuantizeFields>();
+        if (fields.rounding != Rounding::half_up && fields.rounding != Rounding::half_even) {
+            return std::nullopt;
+        }
+        for (std::int64_t o = 0; o < count; ++o) {
+            const int dropped =
+                type.fixed->at(first + o).type.frac - fields.type.at(first + o).frac;
+            if (dropped < 1 || dropped > most_dropped) {
+                return std::nullopt;
+            }
+            out[static_cast<std::size_t>(o)] = static_cast<Int128>(1) << (dropped - 1);
+        }
+        return out;
+    }
+
+    /// One adder graph on rows of integers. `constants` are added to its results next.
+    std::vector<std::vector<Fixed>> add_up(const BuiltContraction& contraction,
+                                           const std::vector<std::vector<Fixed>>& rows,
+                                           const Constants& constants) {
         const linear::AdderGraph& graph = contraction.graph;
+        if (constants) {
+            if (auto sums = unsigned_sums(builder_, graph, contraction.ranges, *constants, rows)) {
+                return std::move(*sums);
+            }
+        }
         const std::vector<Interval> ranges = linear::ranges_of(graph, contraction.ranges);
+        std::vector<std::vector<Fixed>> out;
+        for (const std::vector<Fixed>& row : rows) {
+            out.push_back(add_up(graph, ranges, row));
+        }
+        return out;
+    }
+
+    std::vector<Fixed> add_up(const linear::AdderGraph& graph, const std::vector<Interval>& ranges,
+                              std::vector<Fixed> values) {
         const auto term = [&](std::int32_t value, int shift) {
             const Fixed& v = values[static_cast<std::size_t>(value)];
             return builder_.align(builder_.scale(v, shift), 0);

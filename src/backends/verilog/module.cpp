@@ -202,6 +202,36 @@ class Printer {
                                        : extend(operand(id), width);
     }
 
+    /// An operand of an addition. Where it is an unsigned complement, shifted or not, all of it is
+    /// written as one complement, ones where the operand has zeros: so Yosys inverts in the tables
+    /// of the sum and needs no inverters.
+    std::string summand(NodeId id, int width) const {
+        const Node* node = &step_.nodes[id];
+        int shift = 0;
+        if (node->op == Op::shl) {
+            shift = static_cast<int>(node->immediate);
+            const Node& from = step_.nodes[node->operand[0]];
+            if (node->type.width < from.type.width + shift) {
+                return extend(id, width);
+            }
+            node = &from;
+        }
+        const int own = node->type.width;
+        const bool fits = node->op == Op::bit_not && !node->type.is_signed && own > 0 &&
+                          step_.nodes[node->operand[0]].op != Op::constant && shift + own <= width;
+        if (!fits) {
+            return extend(id, width);
+        }
+        std::string parts = extend(node->operand[0], own);
+        if (shift + own < width) {
+            parts = fmt::format("{{{}{{1'b1}}}}, {}", width - shift - own, parts);
+        }
+        if (shift > 0) {
+            parts += fmt::format(", {{{}{{1'b1}}}}", shift);
+        }
+        return fmt::format("~{{{}}}", parts);
+    }
+
     std::string shifted_left(const Node& node) const {
         const int width = node.type.width;
         const int amount = static_cast<int>(node.immediate);
@@ -252,8 +282,15 @@ class Printer {
         const int width = node.type.width;
         const auto x = [&](int i) { return extend(node.operand[i], width); };
         switch (node.op) {
-            case Op::add:
-                return fmt::format("{} + {}", x(0), x(1));
+            case Op::add: {
+                // A carry chain takes its first operand as it is; only the second may be inverted.
+                std::string first = summand(node.operand[0], width);
+                std::string second = summand(node.operand[1], width);
+                if (first.front() == '~') {
+                    std::swap(first, second);
+                }
+                return fmt::format("{} + {}", first, second);
+            }
             case Op::sub:
                 return fmt::format("{} - {}", x(0), x(1));
             case Op::mul:

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "fixed/fixed.h"
+#include "linear/adder_graph.h"
+
+namespace gatewright::schedule {
+
+/// The outputs of an adder graph over integers (rows of them, frac 0) that lie in `ranges`, with
+/// every sum held as an unsigned number u beside a known offset: value = offset + u or offset - u.
+///
+/// So no operand is extended by its sign, which costs a lookup table a bit, and none is subtracted,
+/// which costs an inverter for each bit that no other operand meets: for -u stands u with its bits
+/// inverted, which is 2^width - 1 - u. All offsets come together in one constant per output, which
+/// pays where a constant is added anyway: `following`, one per output or none where they are not
+/// known. Of the two operands of a difference either can be the inverted one; it is chosen for few
+/// inverters, those that the constants need included.
+///
+/// One result for each of `rows`; nothing where numbers would get too wide.
+std::optional<std::vector<std::vector<fixed::Fixed>>> unsigned_sums(
+    fixed::Builder& builder, const linear::AdderGraph& graph, const std::vector<Interval>& ranges,
+    std::span<const Int128> following, std::span<const std::vector<fixed::Fixed>> rows);
+
+}  // namespace gatewright::schedule
