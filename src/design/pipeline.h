@@ -8,7 +8,8 @@
 /// What pipelining passes and the machine that carries a pipeline out must agree on.
 namespace gatewright::design {
 
-/// Whether a node is wiring that carries all bits of its operand: then the operand crosses the
+/// Whether a node is wiring that carries all bits of its operand, inverted or not (what reads them
+/// inverts them): then the operand crosses the
 /// registers and the node is made anew, at no cost, in each stage that uses it.
 bool is_transparent(const bits::Function& function, bits::NodeId node);
 

@@ -282,15 +282,9 @@ class Printer {
         const int width = node.type.width;
         const auto x = [&](int i) { return extend(node.operand[i], width); };
         switch (node.op) {
-            case Op::add: {
-                // A carry chain takes its first operand as it is; only the second may be inverted.
-                std::string first = summand(node.operand[0], width);
-                std::string second = summand(node.operand[1], width);
-                if (first.front() == '~') {
-                    std::swap(first, second);
-                }
-                return fmt::format("{} + {}", first, second);
-            }
+            case Op::add:
+                return fmt::format("{} + {}", summand(node.operand[0], width),
+                                   summand(node.operand[1], width));
             case Op::sub:
                 return fmt::format("{} - {}", x(0), x(1));
             case Op::mul:
