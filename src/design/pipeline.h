@@ -9,8 +9,8 @@
 namespace gatewright::design {
 
 /// Whether a node is wiring that carries all bits of its operand, inverted or not (what reads them
-/// inverts them): then the operand crosses the
-/// registers and the node is made anew, at no cost, in each stage that uses it.
+/// inverts them): then the operand crosses the registers and the node is made anew, at no cost, in
+/// each stage that uses it.
 bool is_transparent(const bits::Function& function, bits::NodeId node);
 
 /// The node whose bits cross a register where `node` is used in a later stage.
