@@ -64,3 +64,88 @@ def test_torch_module_is_its_file(torch, tmp_path):
 def test_torch_module_needs_example_inputs(torch):
     with pytest.raises(TypeError, match="example_inputs"):
         gatewright.load(torch.nn.Linear(2, 1).eval())
+
+
+def instance_norm(torch):
+    return torch.nn.InstanceNorm1d(4, affine=True, track_running_stats=True), (4, 5)
+
+
+def attention_with_zeros(torch):
+    class Attention(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = torch.nn.MultiheadAttention(4, 2, batch_first=True, add_zero_attn=True)
+
+        def forward(self, x):
+            return self.inner(x, x, x)[0]
+
+    return Attention(), (5, 4)
+
+
+def written_parts(torch):
+    class Parts(torch.nn.Module):
+        def forward(self, x):
+            y = x.clone()
+            y[:, 0] = 0.5
+            y[:, 1:, [0, 2]] *= 2
+            y[x > 1] = -1.0
+            return y @ torch.ones(4)
+
+    return Parts(), (3, 4)
+
+
+def circular_convolution(torch):
+    return torch.nn.Conv1d(2, 3, 2, padding="same", padding_mode="circular"), (2, 5)
+
+
+@pytest.mark.parametrize("decomposed", [False, True])
+@pytest.mark.parametrize(
+    "model", [instance_norm, attention_with_zeros, written_parts, circular_convolution]
+)
+def test_a_free_batch_is_followed(torch, model, decomposed):
+    torch.manual_seed(5)
+    module, shape = model(torch)
+    for parameter in module.parameters():
+        parameter.data = torch.randn_like(parameter)
+    x = torch.randn(6, *shape)
+    free = {0: torch.export.Dim("batch")}
+    program = torch.export.export(module.eval(), (x[:2],), dynamic_shapes=(free,))
+    if decomposed:
+        program = program.run_decompositions()
+    (y,) = gatewright.load(program).predict(x.numpy(), exact=False).values()
+    with torch.no_grad():
+        assert abs(y - module(x).numpy()).max() < 1e-5
+
+
+def test_operations_of_keras_are_those_of_keras(keras):
+    import numpy
+
+    ops = keras.ops
+    x = keras.Input((4, 6))
+    results = [
+        ops.argmax(x, 2, keepdims=True),
+        ops.argsort(x, 1),
+        ops.cumsum(x, -1),
+        ops.diff(x, 2, 1),
+        ops.divide_no_nan(x, ops.round(x)),
+        ops.dot(x, numpy.arange(24, dtype="float32").reshape(2, 6, 2)),
+        ops.glu(x, 1),
+        ops.hard_shrink(x, 1.0),
+        ops.logsumexp(x, (1, 2)),
+        ops.moveaxis(x, -1, 1),
+        ops.normalize(x, 1, 3),
+        ops.one_hot(ops.argmin(x, 2), 6),
+        ops.roll(x, (1, -2), (1, 2)),
+        ops.squareplus(x, 2.0),
+        ops.take(x, numpy.array([-1, 0, 0]), axis=-1),
+        ops.threshold(x, 0.5, -7.0),
+        ops.top_k(x, 3)[1],
+        ops.tril(x, -1),
+        ops.unstack(x, axis=2)[3],
+    ]
+    model = keras.Model(x, results)
+    samples = numpy.random.default_rng(7).normal(size=(3, 4, 6)).astype("float32")
+    computed = gatewright.load(model).predict(samples, exact=False).values()
+    for own, expected in zip(computed, model.predict(samples, verbose=0), strict=True):
+        assert own.shape == expected.shape
+        assert abs(own - expected).max() < 1e-4
