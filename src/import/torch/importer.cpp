@@ -410,6 +410,7 @@ void Importer::convert(const GraphNode& node, Diagnostics& diagnostics) {
         follow_aliases(node, found.in_place, found.view);
     } catch (const BatchMixed&) {
         if (mode_ != BatchMode::none) {
+            mixing_ = &node;
             throw;
         }
         diagnostics.add(Code::unsupported_form, location_of(program_, node),
@@ -492,12 +493,21 @@ network::ImportedModel import_program(const Program& program,
                       "Export a model that takes a tensor.");
     }
     for (const BatchMode mode : {BatchMode::followed, BatchMode::single}) {
+        Importer importer(program, mode, options);
         try {
-            return Importer(program, mode, options).run();
+            return importer.run();
         } catch (const BatchMixed&) {
-            if (has_free_extents(program)) {
+            if (!has_free_extents(program)) {
+                continue;
+            }
+            if (importer.mixing() == nullptr) {
                 break;  // free: nothing says that samples stay apart
             }
+            throw Failure(Code::operator_inputs, location_of(program, *importer.mixing()),
+                          "it mixes the samples of a batch, whose extent is free, or it takes "
+                          "another number of axes",
+                          "Export the model with a fixed extent; only the batch axis, the first, "
+                          "may be free, and samples may not be mixed along it.");
         }
     }
     return Importer(program, BatchMode::none, options).run();

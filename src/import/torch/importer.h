@@ -125,6 +125,8 @@ class Importer {
     /// The extent that the program declares for the batch axis; nothing if it is free or not
     /// followed.
     std::optional<std::int64_t> declared_batch() const { return declared_batch_; }
+    /// The node that mixed samples, if one did.
+    const GraphNode* mixing() const { return mixing_; }
 
   private:
     void add_inputs(Diagnostics& diagnostics);
@@ -145,6 +147,7 @@ class Importer {
     BatchMode mode_;
     const layers::ImportOptions& options_;
     std::optional<std::int64_t> declared_batch_;
+    const GraphNode* mixing_ = nullptr;
     network::ImportedModel out_;
     std::map<std::string, Operand> values_;
     std::map<std::string, Extent> numbers_;
