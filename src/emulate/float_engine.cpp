@@ -49,7 +49,7 @@ struct FloatEngine::Plan {
         std::vector<const double*> inputs;  ///< where the places are
         std::vector<double*> outputs;
 
-        FloatCall call(std::int64_t lanes) const { return {lanes, inputs, outputs}; }
+        FloatCall call(std::int64_t width) const { return {width, inputs, outputs}; }
     };
     /// Nodes that are computed together, each but the first element-wise and in the place of the
     /// one before it, which nothing else reads: while their rows are near.

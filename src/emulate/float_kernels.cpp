@@ -87,7 +87,11 @@ GATEWRIGHT_INLINE void spread(const Element* samples, std::int64_t elements, std
 #undef GATEWRIGHT_TARGET
 
 #define GATEWRIGHT_FORM avx512_form
+#if defined(__clang__)
+#define GATEWRIGHT_TARGET __attribute__((target("arch=x86-64-v4")))
+#else
 #define GATEWRIGHT_TARGET __attribute__((target("arch=x86-64-v4,prefer-vector-width=512")))
+#endif
 #include "emulate/float_form.inc"
 #undef GATEWRIGHT_FORM
 #undef GATEWRIGHT_TARGET
