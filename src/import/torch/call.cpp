@@ -10,6 +10,38 @@ namespace gatewright::torch {
 
 using Kind = Argument::Kind;
 
+namespace {
+
+/// Arguments that are elements of the result somewhere, and may be what is no number.
+constexpr std::string_view elements[] = {"fill_value", "nan", "other", "s", "self", "value"};
+
+/// Arguments that count or measure something, in all operators that have them.
+constexpr std::string_view counts[] = {
+    "chunks",     "dilation",       "divisor_override", "groups",  "kernel_size", "num_groups",
+    "num_layers", "output_padding", "output_size",      "padding", "repeats",     "stride"};
+
+/// An integer, which must make sense as one of that name.
+std::int64_t sound(const Call& call, std::string_view name, std::int64_t value) {
+    if (value < 0 && std::find(std::begin(counts), std::end(counts), name) != std::end(counts)) {
+        call.refuse(fmt::format("it is {}, which is negative", value), {}, std::string(name));
+    }
+    return value;
+}
+
+/// A real argument, which must make sense as one.
+double sound(const Call& call, std::string_view name, double value) {
+    if (std::isnan(value) &&
+        std::find(std::begin(elements), std::end(elements), name) == std::end(elements)) {
+        call.refuse("it is nan, which is no number", {}, std::string(name));
+    }
+    if (name == "eps" && value < 0) {
+        call.refuse(fmt::format("it is {}, which is negative", value), {}, std::string(name));
+    }
+    return value;
+}
+
+}  // namespace
+
 Call::Call(Importer& importer, const GraphNode& node)
     : Builder(importer.network(), location_of(importer.program(), node)),
       importer_(importer),
@@ -52,7 +84,7 @@ std::optional<Operand> Call::optional(std::string_view name) {
     }
     if (argument->kind == Kind::real) {
         // Numbers meet tensors in the tensor's type.
-        const double value = argument->reals.front();
+        const double value = sound(*this, name, argument->reals.front());
         return number(is_real(result_type()) && result_type() == ScalarType::float32
                           ? static_cast<double>(static_cast<float>(value))
                           : value);
@@ -134,7 +166,7 @@ std::int64_t Call::integer(std::string_view name, std::optional<std::int64_t> ot
     if (extent.batch) {
         throw BatchMixed();
     }
-    return extent.value;
+    return sound(*this, name, extent.value);
 }
 
 std::vector<Extent> Call::extents(std::string_view name) {
@@ -152,6 +184,7 @@ std::vector<Extent> Call::extents(std::string_view name) {
     std::vector<Extent> out;
     for (const GraphInteger& integer : argument->integers) {
         out.push_back(importer_.number(integer, where(std::string(name))));
+        sound(*this, name, out.back().value);
     }
     return out;
 }
@@ -194,12 +227,12 @@ double Call::real(std::string_view name, std::optional<double> otherwise) {
         return *otherwise;
     }
     if (argument->kind == Kind::real) {
-        return argument->reals.front();
+        return sound(*this, name, argument->reals.front());
     }
     if (argument->kind != Kind::integer && argument->kind != Kind::boolean) {
         wrong_kind(name, "a number");
     }
-    return static_cast<double>(integer(name));
+    return sound(*this, name, static_cast<double>(integer(name)));
 }
 
 std::vector<double> Call::reals(std::string_view name) {
@@ -228,7 +261,11 @@ bool Call::flag(std::string_view name, std::optional<bool> otherwise) {
     if (argument->kind != Kind::boolean && argument->kind != Kind::integer) {
         wrong_kind(name, "a flag");
     }
-    return integer(name) != 0;
+    const std::int64_t value = integer(name);
+    if (value != 0 && value != 1) {
+        refuse(fmt::format("it is {}, neither true nor false", value), {}, std::string(name));
+    }
+    return value == 1;
 }
 
 std::string Call::text(std::string_view name, std::optional<std::string> otherwise) {
@@ -278,6 +315,16 @@ ScalarType Call::type_of(std::string_view argument) {
         return ScalarType::unknown;
     }
     return importer_.type_of(found->names.front());
+}
+
+const TensorMeta* Call::meta_of(std::string_view argument) {
+    const Argument* found = find(argument);
+    if (found == nullptr || found->kind != Kind::tensor) {
+        return nullptr;
+    }
+    const auto& metas = importer_.program().metas;
+    const auto meta = metas.find(found->names.front());
+    return meta == metas.end() ? nullptr : &meta->second;
 }
 
 void Call::set(Operand y, std::size_t output) {

@@ -70,6 +70,8 @@ class Call : public layers::Builder {
 
     ScalarType result_type(std::size_t output = 0) const;
     ScalarType type_of(std::string_view argument);
+    /// What the program says of an argument that is a tensor; null if it says nothing.
+    const TensorMeta* meta_of(std::string_view argument);
     /// The extents that the program declares for a result, without its batch axis; nothing if some
     /// are symbolic.
     std::size_t outputs() const { return node_.outputs.size(); }

@@ -396,6 +396,12 @@ void ProgramReader::read(const Json& json, Program& out) {
         TensorMeta meta;
         meta.type = static_cast<ScalarType>(integer(member(item.value(), "dtype")));
         meta.sizes = sizes(item.value(), "sizes");
+        if (find(item.value(), "strides") != nullptr) {
+            meta.strides = sizes(item.value(), "strides");
+        }
+        if (const Json* offset = find(item.value(), "storage_offset")) {
+            meta.offset = graph_integer(*offset);
+        }
         out.metas[item.key()] = std::move(meta);
     }
     read_signature(member(module, "signature"), out);

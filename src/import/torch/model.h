@@ -57,6 +57,8 @@ struct GraphNode {
 struct TensorMeta {
     ScalarType type = ScalarType::unknown;
     std::vector<GraphInteger> sizes;
+    std::vector<GraphInteger> strides;  ///< in elements; none if the file does not say
+    GraphInteger offset;                ///< of its first element in what it lies in
 };
 
 struct GraphInput {

@@ -67,8 +67,10 @@ void embedding_bag(Call& call) {
     const Tensor offsets = call.constant("offsets");
     const std::int64_t mode = call.integer("mode", 0);
     call.demand(mode >= 0 && mode <= 2, "mode", "there is no such mode");
-    call.demand(!call.has("padding_idx") || call.integer("padding_idx") < 0, "padding_idx",
-                "rows of that number are left out, so that the bags depend on data");
+    // The operator inside counts no rows from the end, and has -1 where there is none.
+    const bool inner = name_of_target(call.node().target).starts_with("aten._");
+    call.demand(!call.has("padding_idx") || (inner && call.integer("padding_idx") == -1),
+                "padding_idx", "rows of that number are left out, so that the bags depend on data");
     if (weight.batch_axis >= 0 || index.batch_axis >= 0 || index.rank() != 1 ||
         weight.rank() != 2) {
         throw BatchMixed();
@@ -99,12 +101,33 @@ void embedding_bag(Call& call) {
     call.set(call.stacked(bags, 0));
 }
 
-/// Elements by strides of a tensor that lies in order.
+/// Whether a tensor's elements lie one behind the other, in the order of its axes.
+bool lies_in_order(const TensorMeta* meta) {
+    if (meta == nullptr || meta->strides.size() != meta->sizes.size() ||
+        !meta->offset.symbol.empty()) {
+        return false;
+    }
+    std::int64_t expected = 1;
+    for (std::size_t i = meta->sizes.size(); i-- > 0;) {
+        const GraphInteger& size = meta->sizes[i];
+        const GraphInteger& stride = meta->strides[i];
+        if (!size.symbol.empty() || !stride.symbol.empty() ||
+            (size.value != 1 && stride.value != expected) ||
+            __builtin_mul_overflow(expected, size.value, &expected)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/// Elements by strides of what a tensor lies in: known where the tensor lies in order, as strides
+/// and offset count in the memory, not in the tensor.
 void as_strided(Call& call) {
     const Operand x = call.operand("self");
+    const TensorMeta* meta = call.meta_of("self");
     const std::vector<Extent> size = call.extents("size");
     const std::vector<Extent> stride = call.extents("stride");
-    const std::int64_t offset = call.integer("storage_offset", 0);
+    const std::int64_t given = call.integer("storage_offset", meta ? meta->offset.value : 0);
     const auto fixed = [](const std::vector<Extent>& extents) {
         return std::none_of(extents.begin(), extents.end(),
                             [](const Extent& e) { return e.batch; });
@@ -112,12 +135,19 @@ void as_strided(Call& call) {
     if (x.batch_axis >= 0 || !fixed(size) || !fixed(stride)) {
         throw BatchMixed();
     }
+    call.demand(lies_in_order(meta), "self", "its elements do not lie in the order of its axes",
+                "Call contiguous() before as_strided.");
     const std::int64_t count = element_count(x.sample_shape());
+    std::int64_t offset = 0;
+    call.demand(!__builtin_sub_overflow(given, meta->offset.value, &offset) && offset >= 0 &&
+                    offset < std::max<std::int64_t>(count, 1),
+                "storage_offset", "it lies outside the tensor");
     IndexFields fields;
     std::vector<std::int64_t> index = {offset};
     call.demand(size.size() == stride.size(), "stride", "it does not fit the size");
     for (std::size_t i = 0; i < size.size(); ++i) {
         call.demand(size[i].value >= 0 && size[i].value <= 1 << 24 && stride[i].value >= 0 &&
+                        stride[i].value <= std::int64_t{1} << 32 &&
                         static_cast<std::int64_t>(index.size()) * size[i].value <= 1 << 26,
                     "size", "an extent or stride is out of range");
         fields.shape.push_back(size[i].value);
