@@ -117,17 +117,42 @@ def test_a_free_batch_is_followed(torch, model, decomposed):
         assert abs(y - module(x).numpy()).max() < 1e-5
 
 
+@pytest.mark.parametrize("contiguous", [False, True])
+def test_strides_count_in_the_memory(torch, contiguous):
+    class Strided(torch.nn.Module):
+        def forward(self, x):
+            turned = 2 * x.t()
+            turned = turned.contiguous() if contiguous else turned
+            return turned.as_strided((3, 2), (2, 1))
+
+    x = torch.randn(3, 4)
+    program = torch.export.export(Strided(), (x,))
+    if contiguous:
+        (y,) = gatewright.load(program).predict(x.numpy(), exact=False).values()
+        assert (y == Strided()(x).numpy()).all()
+    else:
+        with pytest.raises(gatewright.Error, match="attribute 'self'.*contiguous"):
+            gatewright.load(program)
+
+
 def test_operations_of_keras_are_those_of_keras(keras):
     import numpy
 
     ops = keras.ops
     x = keras.Input((4, 6))
+    heads = ops.reshape(x, (-1, 4, 2, 3))
     results = [
         ops.argmax(x, 2, keepdims=True),
         ops.argsort(x, 1),
         ops.cumsum(x, -1),
         ops.diff(x, 2, 1),
         ops.divide_no_nan(x, ops.round(x)),
+        ops.dot_product_attention(heads, ops.flip(heads, 1), heads, scale=0.3, is_causal=True),
+        ops.layer_normalization(x, axis=1, epsilon=0.1, gamma=numpy.arange(4, dtype="float32")),
+        ops.moments(x, [1, 2])[1],
+        ops.rms_normalization(x, scale=numpy.arange(6, dtype="float32"), axis=1),
+        ops.take_along_axis(x, ops.argsort(x, 1), 1),
+        ops.tensordot(x, numpy.arange(12, dtype="float32").reshape(2, 6), [[2], [1]]),
         ops.dot(x, numpy.arange(24, dtype="float32").reshape(2, 6, 2)),
         ops.glu(x, 1),
         ops.hard_shrink(x, 1.0),

@@ -246,7 +246,20 @@ void normalization(Call& call) {
     }
 }
 
+/// Of keras.applications: x times a number for each channel.
+void layer_scale(Call& call) {
+    call.expect_inputs(1);
+    const Operand& x = call.operand();
+    const std::int64_t channels = call.settings.integer("projection_dim");
+    call.settings.ignore("init_values");  // the weight before training
+    if (x.sample_shape().empty() || (channels != 1 && channels != x.sample_shape().back())) {
+        call.settings.refuse("projection_dim", "the input has another number of channels");
+    }
+    call.set(call.multiply(x, call.weight("gamma", {channels})));
+}
+
 const RuleRow rows[] = {
+    {"LayerScale", &layer_scale},
     {"BatchNormalization", &batch_normalization, Masking::passes},
     {"LayerNormalization", &layer_normalization, Masking::passes},
     {"GroupNormalization", &group_normalization, Masking::passes},

@@ -41,6 +41,15 @@ const Json& parameter(Call& call, std::initializer_list<const char*> names, std:
     return nothing;
 }
 
+bool flag_of(Call& call, std::initializer_list<const char*> names, std::size_t position,
+             bool otherwise) {
+    const Json& given = parameter(call, names, position);
+    if (!given.is_null() && !given.is_boolean()) {
+        call.refuse("it is neither true nor false", {}, *names.begin());
+    }
+    return given.is_null() ? otherwise : given.get<bool>();
+}
+
 std::int64_t integer_of(Call& call, const Json& value, const char* name) {
     if (!value.is_number_integer() || value > INT32_MAX || value < INT32_MIN) {
         call.refuse("it is no integer", {}, name);

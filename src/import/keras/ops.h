@@ -14,6 +14,9 @@ const Json& parameter(Call& call, std::initializer_list<const char*> names,
 std::int64_t integer_of(Call& call, const Json& value, const char* name);
 /// A list of integers, or one.
 Shape integers_of(Call& call, const Json& value, const char* name);
+/// Yes or no; refuses everything else.
+bool flag_of(Call& call, std::initializer_list<const char*> names, std::size_t position = SIZE_MAX,
+             bool otherwise = false);
 /// Numbers in nested lists, or an array as Keras 3 serialises it.
 Operand constant_of(Call& call, const Json& value, const char* name);
 /// An argument that is a tensor or a constant.

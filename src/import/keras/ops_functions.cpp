@@ -28,11 +28,6 @@ std::int64_t sample_axis(Call& call, const Operand& x, std::optional<std::int64_
     return call.axis(x, given.is_null() ? *otherwise : integer_of(call, given, name));
 }
 
-bool flag_of(Call& call, const char* name, std::size_t position = SIZE_MAX) {
-    const Json& given = parameter(call, {name}, position);
-    return given.is_boolean() && given.get<bool>();
-}
-
 double real_of(Call& call, const char* name, std::size_t position, double otherwise) {
     const Json& given = parameter(call, {name}, position);
     if (given.is_null()) {
@@ -79,7 +74,7 @@ void round(Call& call) {
 
 void argument_of_extremum(Call& call, bool smallest) {
     const Operand x = x_of(call);
-    ArgLayerFields fields{sample_axis(call, x, std::nullopt), flag_of(call, "keepdims", 2),
+    ArgLayerFields fields{sample_axis(call, x, std::nullopt), flag_of(call, {"keepdims"}, 2),
                           smallest, false};
     call.set(call.emit(argmax_operator, Attributes::of(fields), {x}, x.batch_axis).front(),
              Kind::integer);
@@ -105,7 +100,7 @@ void top_k(Call& call) {
     TopKLayerFields fields;
     fields.k = integer_of(call, parameter(call, {"k"}, 1), "k");
     fields.axis = call.axis(x, -1);
-    flag_of(call, "sorted", 2);  // a sorted result is a valid unsorted one
+    flag_of(call, {"sorted"}, 2);  // a sorted result is a valid unsorted one
     if (fields.k < 1 || fields.k > x.sample_shape().back()) {
         call.refuse(fmt::format("there are {} positions", x.sample_shape().back()), {}, "k");
     }
@@ -134,7 +129,7 @@ void log_sum_exp(Call& call) {
         axes.push_back(call.axis(x, axis));
     }
     std::sort(axes.begin(), axes.end());
-    const bool keep = flag_of(call, "keepdims", 2);
+    const bool keep = flag_of(call, {"keepdims"}, 2);
     // Moved by the largest, so that nothing overflows.
     const Operand largest = call.reduced(x, "max", axes, true);
     const Operand sum =
@@ -255,7 +250,7 @@ void one_hot(Call& call) {
     }
     call.settings.ignore("dtype");  // of zeros and ones
     call.argument("dtype");
-    if (flag_of(call, "sparse")) {
+    if (flag_of(call, {"sparse"})) {
         call.refuse("sparse results are not supported", {}, "sparse");
     }
     Shape shape = x.sample_shape();

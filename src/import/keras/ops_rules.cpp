@@ -33,8 +33,7 @@ Shape reduced_axes(Call& call, const Operand& x) {
 }
 
 bool keepdims(Call& call) {
-    const Json& given = parameter(call, {"keepdims", "keep_dims"}, 2);
-    return given.is_boolean() && given.get<bool>();
+    return flag_of(call, {"keepdims", "keep_dims"}, 2);
 }
 
 void reduce(Call& call, const char* kind, Kind result = Kind::real) {
@@ -106,9 +105,8 @@ void power(Call& call) {
 
 void gelu(Call& call) {
     const Operand x = x_of(call);
-    const Json& given = parameter(call, {"approximate"}, 1);
     // keras.ops.gelu approximates unless told otherwise; tf.nn.gelu does not.
-    const bool approximate = given.is_boolean() ? given.get<bool>() : !call.keras2();
+    const bool approximate = flag_of(call, {"approximate"}, 1, !call.keras2());
     call.set(call.function(approximate ? "gelu_tanh" : "gelu", x));
 }
 
@@ -143,12 +141,8 @@ void where(Call& call) {
 
 void matmul(Call& call) {
     Pair p = pair_of(call);
-    const auto flag = [&](const char* name) {
-        const Json& given = parameter(call, {name});
-        return given.is_boolean() && given.get<bool>();
-    };
     const auto turned = [&](Operand& x, const char* name) {
-        if (!flag(name)) {
+        if (!flag_of(call, {name})) {
             return;
         }
         Shape order(x.sample_shape().size());

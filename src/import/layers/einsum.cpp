@@ -365,4 +365,35 @@ Operand einsum(Builder& builder, const std::string& equation,
     return Einsum(builder, equation).run(operands);
 }
 
+Operand tensordot(Builder& builder, const Operand& a, const Operand& b, const Shape& of_a,
+                  const Shape& of_b) {
+    if (of_a.size() != of_b.size()) {
+        builder.refuse("its two lists of axes differ in length");
+    }
+    if (a.rank() + b.rank() > 26) {
+        builder.refuse("its tensors have too many axes");
+    }
+    std::string letters_a(static_cast<std::size_t>(a.rank()), ' ');
+    std::string letters_b(static_cast<std::size_t>(b.rank()), ' ');
+    std::string result;
+    char next = 'a';
+    for (std::size_t i = 0; i < of_a.size(); ++i) {
+        char& in_a = letters_a[static_cast<std::size_t>(builder.normalised(of_a[i], a.rank()))];
+        char& in_b = letters_b[static_cast<std::size_t>(builder.normalised(of_b[i], b.rank()))];
+        if (in_a != ' ' || in_b != ' ') {
+            builder.refuse("it names an axis twice");
+        }
+        in_a = in_b = next++;
+    }
+    for (std::string* letters : {&letters_a, &letters_b}) {
+        for (char& letter : *letters) {
+            if (letter == ' ') {
+                letter = next++;
+                result += letter;
+            }
+        }
+    }
+    return einsum(builder, fmt::format("{},{}->{}", letters_a, letters_b, result), {a, b});
+}
+
 }  // namespace gatewright::layers

@@ -15,4 +15,9 @@ namespace gatewright::layers {
 /// malformed or does not fit.
 Operand einsum(Builder& builder, const std::string& equation, const std::vector<Operand>& operands);
 
+/// The sum of products over axes `of_a` of a and `of_b` of b, in the file's shapes; the other axes
+/// of a, then those of b. BatchMixed as above.
+Operand tensordot(Builder& builder, const Operand& a, const Operand& b, const Shape& of_a,
+                  const Shape& of_b);
+
 }  // namespace gatewright::layers

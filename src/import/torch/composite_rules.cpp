@@ -18,49 +18,18 @@ namespace {
 
 using namespace gatewright::operators;
 
-/// The sum of products over axes `of_a` of a and `of_b` of b; the others of a, then those of b.
-Operand contracted(Call& call, const Operand& a, const Operand& b, const Shape& of_a,
-                   const Shape& of_b) {
-    if (of_a.size() != of_b.size()) {
-        call.refuse("its two lists of axes differ in length", {}, "dims_other");
-    }
-    if (a.rank() + b.rank() > 26) {
-        call.refuse("its tensors have too many axes");
-    }
-    std::string letters_a(static_cast<std::size_t>(a.rank()), ' ');
-    std::string letters_b(static_cast<std::size_t>(b.rank()), ' ');
-    std::string result;
-    char next = 'a';
-    for (std::size_t i = 0; i < of_a.size(); ++i) {
-        char& in_a = letters_a[static_cast<std::size_t>(call.normalised(of_a[i], a.rank()))];
-        char& in_b = letters_b[static_cast<std::size_t>(call.normalised(of_b[i], b.rank()))];
-        if (in_a != ' ' || in_b != ' ') {
-            call.refuse("it names an axis twice", {}, "dims_self");
-        }
-        in_a = in_b = next++;
-    }
-    for (std::string* letters : {&letters_a, &letters_b}) {
-        for (char& letter : *letters) {
-            if (letter == ' ') {
-                letter = next++;
-                result += letter;
-            }
-        }
-    }
-    return layers::einsum(call, fmt::format("{},{}->{}", letters_a, letters_b, result), {a, b});
-}
-
 void tensordot(Call& call) {
     const Operand a = call.operand("self");
     const Operand b = call.operand("other");
-    call.set(contracted(call, a, b, call.integers("dims_self"), call.integers("dims_other")));
+    call.set(
+        layers::tensordot(call, a, b, call.integers("dims_self"), call.integers("dims_other")));
 }
 
 void inner(Call& call) {
     const Operand a = call.operand("self");
     const Operand b = call.operand("other");
     call.set(a.rank() == 0 || b.rank() == 0 ? call.multiply(a, b)
-                                            : contracted(call, a, b, {-1}, {-1}));
+                                            : layers::tensordot(call, a, b, {-1}, {-1}));
 }
 
 /// Of x an axis goes; where the batch stands then.
