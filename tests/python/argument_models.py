@@ -173,8 +173,9 @@ class OnnxModel:
 
     @staticmethod
     def means_the_same(value, own):
-        """Flags are integers in ONNX: -3 is true. Numbers may meet their axis again."""
-        return value == -3 and own in (None, 0, 1, True)
+        """Whether a value is another spelling of one that is there: never."""
+        del value, own
+        return False
 
     def place_of(self, layer, argument):
         """The first node of an operator that has the attribute, else the first."""
@@ -257,8 +258,8 @@ class TorchModel:
 
     @staticmethod
     def means_the_same(value, own):
-        """None is an argument that is left out, whose default holds."""
-        return value in (None, {}, []) or OnnxModel.means_the_same(value, own)
+        """{} is written as None too, and an empty list names nothing, as None does."""
+        return value in ({}, []) and own is None
 
     @staticmethod
     def argument_of(value):

@@ -34,6 +34,12 @@ SAME_MEANING = {
     ("activation", "null"),
     ("attention_axes", "-3"),
     ("axis", "null"),  # of Normalization, as []
+    ("batch_axis", "-3"),  # -3 and these are one axis or position there
+    ("dims", "-3"),
+    ("index", "-3"),
+    ("source", "-3"),
+    ("start", "-3"),
+    ("start_dim", "-3"),
     ("output_shape", "null"),
     ("relu_upper_bound", "-3"),  # where is_quantized_clip
     ("max_value", json.dumps(HUGE)),
@@ -267,7 +273,7 @@ def test_rows_hold(framework, tmp_path):
 
 
 @needs_cases
-@pytest.mark.parametrize("framework", ["keras2", "keras3", "qkeras", "hgq1", "hgq2"])
+@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_nonsense_is_never_another_value(framework, tmp_path):
     rows = [row for row in rows_of(framework) if row["case"] and row["status"] == "used"]
     run_all(framework, "nonsense", grouped(rows), tmp_path)

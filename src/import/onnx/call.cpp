@@ -72,6 +72,59 @@ const OnnxAttribute* Call::any(const std::string& name) {
 
 namespace {
 
+/// Attributes that say yes or no, in all operators that have them. Runtimes differ in what they
+/// make of other numbers.
+constexpr std::string_view flags[] = {"align_corners",
+                                      "allowzero",
+                                      "antialias",
+                                      "ceil_mode",
+                                      "channels_last",
+                                      "count_include_pad",
+                                      "detect_negative",
+                                      "detect_positive",
+                                      "exclude_outside",
+                                      "exclusive",
+                                      "fmod",
+                                      "input_forget",
+                                      "interleaved",
+                                      "inverse",
+                                      "is_causal",
+                                      "is_test",
+                                      "keepdims",
+                                      "largest",
+                                      "linear_before_reset",
+                                      "noop_with_empty_axes",
+                                      "onesided",
+                                      "output_sequence",
+                                      "periodic",
+                                      "reverse",
+                                      "select_last_index",
+                                      "sorted",
+                                      "spatial",
+                                      "training_mode",
+                                      "transA",
+                                      "transB",
+                                      "upper"};
+
+/// Attributes that count something, in all operators that have them.
+constexpr std::string_view counts[] = {
+    "block_size",   "blocksize",  "group",          "hidden_size", "kernel_shape",
+    "kv_num_heads", "num_groups", "num_heads",      "num_outputs", "q_num_heads",
+    "strides",      "dilations",  "output_padding", "output_shape"};
+
+/// An integer, which must make sense as one of that name.
+void check(const Call& call, const std::string& name, std::int64_t value) {
+    const auto is_one_of = [&](const auto& names) {
+        return std::find(std::begin(names), std::end(names), name) != std::end(names);
+    };
+    if (value != 0 && value != 1 && is_one_of(flags)) {
+        call.refuse(fmt::format("it is {}, neither 0 nor 1", value), {}, name);
+    }
+    if (value < 0 && is_one_of(counts)) {
+        call.refuse(fmt::format("it is {}, which is negative", value), {}, name);
+    }
+}
+
 template <class T>
 T attribute(Call& call, const std::string& name, T otherwise) {
     const OnnxAttribute* value = call.any(name);
@@ -88,7 +141,9 @@ T attribute(Call& call, const std::string& name, T otherwise) {
 }  // namespace
 
 std::int64_t Call::integer(const std::string& name, std::int64_t otherwise) {
-    return attribute<std::int64_t>(*this, name, otherwise);
+    const auto value = attribute<std::int64_t>(*this, name, otherwise);
+    check(*this, name, value);
+    return value;
 }
 double Call::real(const std::string& name, double otherwise) {
     return attribute<double>(*this, name, otherwise);
@@ -100,7 +155,11 @@ std::optional<std::vector<std::int64_t>> Call::integer_list(const std::string& n
     if (!has_attribute(name)) {
         return std::nullopt;
     }
-    return attribute<std::vector<std::int64_t>>(*this, name, {});
+    auto values = attribute<std::vector<std::int64_t>>(*this, name, {});
+    for (const std::int64_t value : values) {
+        check(*this, name, value);
+    }
+    return values;
 }
 void Call::ignore(const std::string& name) {
     used_.insert(name);

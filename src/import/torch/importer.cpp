@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "import/layers/refusal.h"
+#include "import/torch/none_arguments.h"
 #include "import/torch/rules.h"
 
 namespace gatewright::torch {
@@ -396,6 +397,12 @@ void Importer::convert(const GraphNode& node, Diagnostics& diagnostics) {
     }
     Call call(*this, node);
     try {
+        for (const auto& [name, argument] : node.arguments) {
+            if (argument.kind == Argument::Kind::none && !takes_none(node.target, name)) {
+                call.refuse("it is None, which this operator does not take",
+                            "Export the model again with torch.export.save.", name);
+            }
+        }
         const std::optional<int> join_of =
             kept_join(node, found.joined == Joined::stays, found.joined == Joined::known);
         found.rule(call);
@@ -421,11 +428,19 @@ void Importer::convert(const GraphNode& node, Diagnostics& diagnostics) {
             values_.erase(output);
         }
         for (const Diagnostic& d : failure.diagnostics()) {
-            const auto at = std::find_if(
-                node.arguments.begin(), node.arguments.end(),
-                [&](const auto& argument) { return argument.first == d.where.attribute; });
+            const auto find_argument = [&](std::string_view name) {
+                return std::find_if(node.arguments.begin(), node.arguments.end(),
+                                    [&](const auto& argument) { return argument.first == name; });
+            };
+            Diagnostic named = d;
+            auto at = find_argument(d.where.attribute);
+            if (at == node.arguments.end() && d.where.attribute == "axis" &&
+                find_argument("dim") != node.arguments.end()) {
+                named.where.attribute = "dim";  // what PyTorch calls it
+                at = find_argument("dim");
+            }
             const Diagnostic full = layers::completed(
-                d, at == node.arguments.end() ? std::string() : value_text(at->second));
+                named, at == node.arguments.end() ? std::string() : value_text(at->second));
             diagnostics.add(full.code, full.where, full.message, full.remedy);
         }
     }

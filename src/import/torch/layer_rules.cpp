@@ -182,6 +182,7 @@ void cdist(Call& call) {
     const Operand a = call.operand("x1");
     const Operand b = call.operand("x2");
     const double p = call.real("p", 2);
+    call.demand(p >= 0, "p", "it is negative");
     call.ignore("compute_mode");  // how it is computed, not what
     if (a.rank() != b.rank() || a.batch_axis != b.batch_axis || a.rank() < 2 ||
         a.batch_axis > a.rank() - 3) {

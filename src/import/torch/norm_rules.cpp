@@ -42,6 +42,7 @@ layers::Affine affine_along(Call& call, const Operand& x, std::int64_t sample_ax
 /// The last axes, as many as a normalised shape has.
 Shape last_axes(Call& call, const Operand& x) {
     const Shape normalised = call.integers("normalized_shape");
+    call.demand(!normalised.empty(), "normalized_shape", "it names no axes");
     const Shape& shape = x.sample_shape();
     const std::size_t count = normalised.size();
     if (x.batch_axis >= 0 && static_cast<std::size_t>(x.rank() - x.batch_axis) <= count) {
