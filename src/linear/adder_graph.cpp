@@ -253,9 +253,13 @@ Attempt attempt_of(int k, bool limited, std::uint64_t seed) {
     constexpr int any_length = 1 << 20;
     constexpr Attempt kinds[] = {
         {1, 0, {Ranking::Weight::overlap, 0}},
+        {4, 4, {Ranking::Weight::adder_bits, 0}},
         {any_length, 4, {Ranking::Weight::overlap, 0}},
         {3, 4, {Ranking::Weight::adder_bits, 0}},
         {1, 0, {Ranking::Weight::adder_bits, 0}},
+        {any_length, 4, {Ranking::Weight::adder_bits, 0}},
+        {4, 4, {Ranking::Weight::overlap, 0}},
+        {2, 4, {Ranking::Weight::adder_bits, 0}},
     };
     Attempt attempt = kinds[index(k) % std::size(kinds)];
     if (limited) {
@@ -275,9 +279,9 @@ std::int64_t most_digits(int depth_limit, int longest_path) {
                0, depth_limit - ceil_log2(static_cast<std::size_t>(longest_path)));
 }
 
-/// A logic cell is paid for each bit; an adder has an end and a name besides.
 std::int64_t cost_of(const Figures& figures) {
-    return figures.full_adder_bits + 4 * figures.adders;
+    const Price price;
+    return price.per_bit * figures.full_adder_bits + price.per_adder * figures.adders;
 }
 
 /// The best of some attempts.
@@ -318,15 +322,15 @@ AdderGraph best_attempt(const Columns& columns, const std::vector<ValueInfo>& in
     return best;
 }
 
-std::int64_t improvement_work(std::int64_t digits, const Search& search) {
-    // d^1.375, of square roots alone, which are the same on every machine. Small matrices are
-    // solved well by the attempts.
-    const auto d = static_cast<double>(digits);
-    const double root = std::sqrt(std::sqrt(d));
-    const double scale = d * root * std::sqrt(root) * std::min(1.0, d / 600);
-    const double work = static_cast<double>(search.improvement) * std::max(scale, 100.0);
-    return work < static_cast<double>(search.most_improvement) ? static_cast<std::int64_t>(work)
-                                                               : search.most_improvement;
+std::int64_t improvement_work(std::int64_t digits, bool limited, const Search& search) {
+    // In proportion, but less for small matrices, which are solved well soon.
+    constexpr std::int64_t fewest = 300;
+    constexpr std::int64_t small = 1000;
+    // Within a limit most changes are refused, so more of them are tried.
+    const std::int64_t each =
+        search.improvement * (limited ? 2 : 1) * std::min(digits + fewest, small) / small;
+    return each > 0 && digits > search.most_improvement / each ? search.most_improvement
+                                                               : digits * each;
 }
 
 /// Arrival after the first input.
@@ -379,7 +383,7 @@ AdderGraph find_adder_graph(const Matrix& matrix, const std::vector<Interval>& r
     }
     const std::int64_t pairs = std::max<std::int64_t>(pairs_of_terms(terms), 1);
     AdderGraph graph = best_attempt(columns, inputs, ranges, depth_limit, pairs, search);
-    if (const std::int64_t work = improvement_work(digits, search); work > 0) {
+    if (const std::int64_t work = improvement_work(digits, depth_limit >= 0, search); work > 0) {
         AdderGraph better = improve(graph, ranges, levels, depth_limit, work, search.seed);
         absorb_signs(better);
         // The search tells values by keys that are equal by chance once in 2^64.

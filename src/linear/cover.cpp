@@ -1,9 +1,14 @@
 #include "linear/cover.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdlib>
+#include <cstring>
 
 #include "linear/signed_digits.h"
 
@@ -12,53 +17,91 @@ namespace gatewright::linear {
 namespace {
 
 constexpr std::int32_t largest_coefficient = 1 << 22;
-constexpr std::int32_t unknown = 1 << 30;
 constexpr std::int64_t largest_left = 1 << 28;
-constexpr std::int32_t most_inputs = 2048;  ///< digits of all of them are counted in 16 bits
+constexpr std::int32_t most_inputs = 1 << 11;                ///< they have 11 bits of an element
 constexpr std::size_t most_elements = std::size_t{1} << 25;  ///< 128 MiB
+constexpr std::size_t most_digits = std::size_t{1} << 21;    ///< 64 MiB; the tables are begun anew
+
+/// Factors of former rounds stay, so that their digits are not made again, up to so many.
+constexpr std::size_t most_former_factors = 1000;
 
 int count_digits(std::uint64_t magnitude) {
-    std::uint64_t digits = magnitude ^ (magnitude * 3);
-    int count = 0;
-    for (; digits != 0; digits &= digits - 1) {
-        ++count;
-    }
-    return count;
+    return std::popcount(magnitude ^ (magnitude * 3));
 }
 
-/// Non-zero canonical digits.
+/// Non-zero canonical digits of 0, 1, 2 ...
+const auto small_counts = [] {
+    std::array<std::int8_t, 1 << 12> counts{};
+    for (std::size_t k = 0; k < counts.size(); ++k) {
+        counts[k] = static_cast<std::int8_t>(count_digits(k));
+    }
+    return counts;
+}();
+
 int digits_of(std::int64_t x) {
-    constexpr std::int64_t known = 1 << 12;
-    static const auto table = [] {
-        std::array<std::int8_t, known> counts{};
-        for (std::size_t k = 0; k < counts.size(); ++k) {
-            counts[k] = static_cast<std::int8_t>(count_digits(k));
-        }
-        return counts;
-    }();
-    const std::int64_t magnitude = x < 0 ? -x : x;
-    return magnitude < known ? table[static_cast<std::size_t>(magnitude)]
-                             : count_digits(static_cast<std::uint64_t>(magnitude));
+    const auto magnitude = static_cast<std::uint64_t>(x < 0 ? -x : x);
+    return magnitude < small_counts.size() ? small_counts[magnitude] : count_digits(magnitude);
 }
 
 std::size_t index(std::int64_t i) {
     return static_cast<std::size_t>(i);
 }
 
+Cover::Gains saturated_sum(Cover::Gains a, Cover::Gains b) {
+#ifdef __SSE2__
+    return reinterpret_cast<Cover::Gains>(
+        _mm_adds_epi8(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)));
+#else
+    Cover::Gains sum;
+    for (std::size_t k = 0; k < sizeof sum; ++k) {
+        sum[k] = static_cast<std::int8_t>(std::clamp(a[k] + b[k], -128, 127));
+    }
+    return sum;
+#endif
+}
+
+int largest_of(Cover::Gains gains) {
+#ifdef __SSE2__
+    const __m128i sign = _mm_set1_epi8(-128);  // bytes are compared without signs
+    __m128i all = _mm_xor_si128(reinterpret_cast<__m128i>(gains), sign);
+    all = _mm_max_epu8(all, _mm_srli_si128(all, 8));
+    all = _mm_max_epu8(all, _mm_srli_si128(all, 4));
+    all = _mm_max_epu8(all, _mm_srli_si128(all, 2));
+    all = _mm_max_epu8(all, _mm_srli_si128(all, 1));
+    return (_mm_cvtsi128_si32(all) & 255) - 128;
+#else
+    int largest = gains[0];
+    for (std::size_t k = 1; k < sizeof gains; ++k) {
+        largest = std::max<int>(largest, gains[k]);
+    }
+    return largest;
+#endif
+}
+
 }  // namespace
 
-std::int32_t Cover::row_of(std::int32_t input, std::int32_t factor) {
-    auto& rows = rows_of_input_[index(input)];
-    const auto at = std::lower_bound(
-        rows.begin(), rows.end(), factor,
-        [&](std::int32_t row, std::int32_t f) { return rows_[index(row)].factor < f; });
-    if (at != rows.end() && rows_[index(*at)].factor == factor) {
-        return *at;
+void Cover::append(std::int32_t input, std::int32_t coefficient) {
+    const std::int32_t factor = std::abs(coefficient);
+    const auto [known, is_new] =
+        ids_.try_emplace(factor, static_cast<std::uint32_t>(factors_.size()));
+    if (is_new) {
+        factors_.push_back(factor);
     }
-    const auto row = static_cast<std::int32_t>(rows_.size());
-    rows_.push_back({input, factor});
-    rows.insert(at, row);
-    return row;
+    const std::uint32_t id = known->second;
+    FactorsOfInput& of_input = factors_of_input_[index(input)];
+    if (of_input.has.size() <= id) {
+        of_input.has.resize(factors_.size() * 2);
+    }
+    if (!of_input.has[id]) {
+        of_input.has[id] = true;
+        of_input.ids.push_back(id);
+    }
+    elements_.push_back({static_cast<std::uint32_t>(input), id * 4 + (coefficient < 0 ? 1 : 0)});
+}
+
+std::int32_t Cover::coefficient(Element element) const {
+    const std::int32_t factor = factors_[element.place >> 2];
+    return (element.place & 1) != 0 ? -factor : factor;
 }
 
 void Cover::enter(const Sums& sums, std::int32_t value) {
@@ -69,55 +112,56 @@ void Cover::enter(const Sums& sums, std::int32_t value) {
     form.first = static_cast<std::uint32_t>(elements_.size());
     form.key = sums.at(value).key;
     if (value < sums.inputs()) {
-        elements_.push_back(static_cast<std::uint32_t>(row_of(value, 1)) * 2);
+        append(value, 1);
     } else {
         const Sum& sum = sums.at(value);
         const Form low = forms_[index(sum.low)];
         const Form high = forms_[index(sum.high)];
-        const bool low_negative = low.key != sums.at(sum.low).key;
+        const int of_low = low.key != sums.at(sum.low).key ? -1 : 1;
         const bool high_negative = (high.key != sums.at(sum.high).key) != sum.negative;
-        const auto coefficient = [&](std::uint32_t at, bool negative) {
-            const std::int32_t factor = rows_[index(elements_[at] >> 1)].factor;
-            return ((elements_[at] & 1) != 0) != negative ? -factor : factor;
-        };
+        const int of_high = (high_negative ? -1 : 1) * (1 << sum.distance);
         const auto input = [&](std::uint32_t at, const Form& f) {
-            return at < f.last ? rows_[index(elements_[at] >> 1)].input : 1 << 30;
+            return at < f.last ? static_cast<std::int32_t>(elements_[at].input) : most_inputs;
         };
         for (std::uint32_t a = low.first, b = high.first; a < low.last || b < high.last;) {
             const std::int32_t of_a = input(a, low);
             const std::int32_t of_b = input(b, high);
-            std::int32_t sum_of_both = 0;
+            std::int32_t both = 0;
             if (of_a <= of_b) {
-                sum_of_both += coefficient(a++, low_negative);
+                both += coefficient(elements_[a++]) * of_low;
             }
             if (of_b <= of_a) {
-                sum_of_both += coefficient(b++, high_negative) * (1 << sum.distance);
+                both += coefficient(elements_[b++]) * of_high;
             }
-            if (sum_of_both != 0) {
-                const std::int32_t row = row_of(std::min(of_a, of_b), std::abs(sum_of_both));
-                elements_.push_back(static_cast<std::uint32_t>(row) * 2 +
-                                    (sum_of_both < 0 ? 1u : 0u));
+            if (both != 0) {
+                append(std::min(of_a, of_b), both);
             }
         }
     }
     form.last = static_cast<std::uint32_t>(elements_.size());
     forms_[index(value)] = form;
+    if (value >= sums.inputs()) {
+        candidates_.push_back({value, form.first,
+                               static_cast<std::uint16_t>(form.last - form.first),
+                               static_cast<std::int16_t>(sums.at(value).level)});
+    }
 }
 
 bool Cover::reset(const Sums& sums) {
     if (sums.inputs() > most_inputs) {
         return false;
     }
-    rows_.clear();
-    rows_of_input_.assign(index(sums.inputs()), {});
+    if (factors_.size() > most_former_factors) {
+        factors_.clear();
+        ids_.clear();
+        capacity_ = 0;
+    }
+    factors_of_input_.assign(index(sums.inputs()), {});
     elements_.clear();
     forms_.clear();
-    residual_.assign(index(sums.inputs()), 0);
-    filled_.assign(index(sums.inputs()), 0);
-    touched_.clear();
-    states_.clear();
+    candidates_.clear();
+    left_.assign(index(sums.inputs()), 0);
     std::vector<std::int64_t> bounds(sums.values().size(), 1);
-    std::int64_t largest = 1;
     for (const std::int32_t value : sums.in_order()) {
         if (value >= sums.inputs()) {
             const Sum& sum = sums.at(value);
@@ -135,95 +179,93 @@ bool Cover::reset(const Sums& sums) {
             return false;
         }
     }
-    for (const Row& row : rows_) {
-        largest = std::max<std::int64_t>(largest, row.factor);
-    }
-    const auto bits = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(largest)));
-    const int blocks = std::max(1, (bits - 1 + lanes - 1) / lanes);
-    if (blocks != blocks_ || known_count_ == 0 || known_count_ > 100'000) {
+    // Loops of equal lengths, one after the other, are predicted.
+    std::ranges::stable_sort(candidates_, {}, &Candidate::elements);
+    const std::size_t blocks = blocks_for(sums);
+    if (blocks != blocks_) {
         blocks_ = blocks;
-        known_.assign(1 << 10, {});
-        known_shift_ = 64 - 10;
-        known_lanes_.clear();
-        known_count_ = 0;
+        capacity_ = 0;
     }
+    for (Table& table : tables_) {
+        table.ready.assign(left_.size(), 0);
+    }
+    bases_.assign(left_.size(), {});
     return true;
 }
 
-void Cover::make_digits(std::int32_t factor, std::int32_t left, Lanes* lanes_of_row) const {
-    const int before = digits_of(left);
-    for (int block = 0; block < blocks_; ++block) {
-        for (int lane = 0; lane < lanes; ++lane) {
-            const std::int64_t shifted = std::int64_t{factor} << (block * lanes + lane);
-            lanes_of_row[block * 2][lane] =
-                static_cast<std::int16_t>(before - digits_of(left - shifted));
-            lanes_of_row[block * 2 + 1][lane] =
-                static_cast<std::int16_t>(before - digits_of(left + shifted));
-        }
-    }
-}
-
-const Cover::Lanes* Cover::known_digits(std::int32_t factor, std::int32_t left) {
-    const std::uint64_t key =
-        static_cast<std::uint64_t>(factor) << 32 | static_cast<std::uint32_t>(left + 1);
-    std::size_t at = key * 0x9e3779b97f4a7c15u >> known_shift_;
-    while (known_[at].key != 0) {
-        if (known_[at].key == key) {
-            return &known_lanes_[known_[at].place];
-        }
-        at = (at + 1) & (known_.size() - 1);
-    }
-    const std::size_t place = known_lanes_.size();
-    known_[at] = {key, static_cast<std::uint32_t>(place)};
-    known_lanes_.resize(place + index(blocks_) * 2);
-    make_digits(factor, left, &known_lanes_[place]);
-    work_ += 8 * blocks_;
-    if (++known_count_ * 2 > known_.size()) {
-        const std::vector<Known> before = std::move(known_);
-        known_.assign(before.size() * 2, {});
-        --known_shift_;
-        for (const Known& known : before) {
-            if (known.key != 0) {
-                std::size_t to = known.key * 0x9e3779b97f4a7c15u >> known_shift_;
-                while (known_[to].key != 0) {
-                    to = (to + 1) & (known_.size() - 1);
-                }
-                known_[to] = known;
+// As many shifts as the largest coefficient of an output has bits; few values are larger.
+std::size_t Cover::blocks_for(const Sums& sums) const {
+    std::int32_t largest = 1;
+    for (std::size_t v = 0; v < forms_.size(); ++v) {
+        const Sum& sum = sums.values()[v];
+        if (sum.alive && sum.outputs > 0) {
+            for (std::uint32_t at = forms_[v].first; at < forms_[v].last; ++at) {
+                largest = std::max(largest, std::abs(coefficient(elements_[at])));
             }
         }
     }
-    return &known_lanes_[place];
+    const int bits = std::bit_width(static_cast<std::uint32_t>(largest));
+    return static_cast<std::size_t>(std::max(1, (bits - 1 + shifts - 1) / shifts));
 }
 
-// Digits that the row's factor takes away from what is left of its input.
-void Cover::fill_row(std::uint32_t row) {
-    const std::size_t width = index(blocks_) * 2;
-    const std::int32_t left = residual_[index(rows_[row].input)];
-    states_[row].left = left;
-    const Lanes* const known = known_digits(rows_[row].factor, std::abs(left));
-    Lanes* const to = &digits_[row * width];
-    const std::size_t swap = left < 0 ? 1 : 0;
-    for (std::size_t k = 0; k < width; ++k) {
-        to[k] = known[k ^ swap];
+void Cover::forget_tables() {
+    capacity_ = factors_.size() + factors_.size() / 2 + 64;
+    tables_.clear();
+    table_of_.clear();
+    bases_.assign(left_.size(), {});
+}
+
+void Cover::make_digits(std::int32_t factor, std::int32_t left, Digits* digits) const {
+    const int before = digits_of(left);
+    for (std::size_t block = 0; block < blocks_; ++block) {
+        auto& lanes = digits[block * capacity_].lanes;
+        for (int k = 0; k < shifts; ++k) {
+            const std::int64_t shifted = std::int64_t{factor}
+                                         << (static_cast<int>(block) * shifts + k);
+            lanes[k] = lanes[k + 2 * shifts] =
+                static_cast<std::int8_t>(before - digits_of(left - shifted));
+            lanes[k + shifts] = lanes[k + 3 * shifts] =
+                static_cast<std::int8_t>(before - digits_of(left + shifted));
+        }
     }
-    work_ += blocks_;
 }
 
-// Adds the term to what is left, or takes it away. False: that becomes too large.
-bool Cover::change(const Sums& sums, const Term& term, int sign) {
+// Makes ready what the factors of an input take from what is left of it.
+void Cover::look_up(std::size_t input) {
+    const std::int32_t left = left_[input];
+    const auto [known, is_new] = table_of_.try_emplace(std::abs(left), tables_.size());
+    if (is_new) {
+        tables_.push_back(
+            {std::vector<Digits>(capacity_ * blocks_), std::vector<std::uint32_t>(left_.size())});
+        work_ += static_cast<std::int64_t>(capacity_ * blocks_) / 16;
+    }
+    Table& table = tables_[known->second];
+    std::uint32_t& ready = table.ready[input];
+    const std::vector<std::uint32_t>& ids = factors_of_input_[input].ids;
+    for (; ready < ids.size(); ++ready) {
+        Digits& digits = table.digits[ids[ready]];
+        if (digits.lanes[0] == unknown) {
+            make_digits(factors_[ids[ready]], std::abs(left), &digits);
+            work_ += static_cast<std::int64_t>(blocks_);
+        }
+    }
+    bases_[input] = {table.digits.front().lanes + (left < 0 ? shifts : 0), left};
+}
+
+// Adds the term to what is left (sign 1), or takes it away (-1), and counts its digits in `total`.
+// False: it becomes too large.
+bool Cover::change(const Sums& sums, const Term& term, int sign, int& total) {
     bool fits = true;
     const Form& form = forms_[index(term.value)];
     const bool opposite = ((form.key != sums.at(term.value).key) != term.negative) != (sign < 0);
     for (std::uint32_t at = form.first; at < form.last; ++at) {
-        const Row& row = rows_[index(elements_[at] >> 1)];
-        const std::int64_t factor = row.factor * (std::int64_t{1} << term.shift);
-        const std::int64_t left = residual_[index(row.input)] +
-                                  (((elements_[at] & 1) != 0) != opposite ? -factor : factor);
-        fits = fits && -largest_left < left && left < largest_left;
-        residual_[index(row.input)] = fits ? static_cast<std::int32_t>(left) : 0;
-        if (filled_[index(row.input)] == 0) {
-            filled_[index(row.input)] = 1;
-            touched_.push_back(row.input);
+        std::int32_t& left = left_[elements_[at].input];
+        const std::int64_t factor = coefficient(elements_[at]) * (std::int64_t{1} << term.shift);
+        const std::int64_t after = left + (opposite ? -factor : factor);
+        fits = fits && -largest_left < after && after < largest_left;
+        if (fits) {
+            total += digits_of(after) - digits_of(left);
+            left = static_cast<std::int32_t>(after);
         }
     }
     return fits;
@@ -233,138 +275,120 @@ const std::vector<Term>& Cover::find(const Sums& sums, const Term& root, int lev
                                      const std::vector<char>& taken, std::size_t most_terms,
                                      std::uint64_t& random) {
     terms_.clear();
-    if (digits_.size() < rows_.size() * 2 * index(blocks_)) {
-        digits_.resize((rows_.size() + rows_.size() / 2) * 2 * index(blocks_));
+    if (factors_.size() > capacity_ || tables_.size() * capacity_ * blocks_ > most_digits) {
+        forget_tables();
     }
-    for (std::size_t row = states_.size(); row < rows_.size(); ++row) {
-        states_.push_back({rows_[row].input, unknown});
-    }
-    change(sums, root, 1);
     int total = 0;
-    for (const std::int32_t input : touched_) {
-        total += digits_of(residual_[index(input)]);
-    }
-    if (!search(sums, total, level, taken, most_terms, random)) {
+    if (!change(sums, root, 1, total) || !search(sums, total, level, taken, most_terms, random)) {
         terms_.clear();
     }
-    for (const std::int32_t input : touched_) {
-        residual_[index(input)] = 0;
-        filled_[index(input)] = 0;
-    }
-    touched_.clear();
+    std::fill(left_.begin(), left_.end(), 0);
     return terms_;
 }
 
-Cover::Gains Cover::gains_of(std::int32_t value, int block) {
-    const Form form = forms_[index(value)];
-    const std::size_t width = index(blocks_);
-    const Lanes* const digits = &digits_[index(block) * 2];
+inline Cover::Gains Cover::gains_of(const Candidate& candidate, std::size_t block) const {
+    const std::size_t offset = block * capacity_ * sizeof(Digits);
+    const Element* const elements = &elements_[candidate.first];
     Gains gains{};
-    for (std::uint32_t at = form.first; at < form.last; ++at) {
-        const std::uint32_t element = elements_[at];
-        const RowState& state = states_[element >> 1];
-        if (state.left != residual_[index(state.input)]) {
-            fill_row(element >> 1);
-        }
-        const Lanes* const row = digits + (element & ~1u) * width;
-        gains.subtracted += row[element & 1];
-        gains.added += row[(element & 1) ^ 1];
+    for (std::uint32_t k = 0; k < candidate.elements; ++k) {
+        const Element element = elements[k];
+        Gains of_element;
+        std::memcpy(&of_element,
+                    bases_[element.input].lanes + offset + element.place * std::size_t{shifts},
+                    sizeof of_element);
+        gains = saturated_sum(gains, of_element);
     }
     return gains;
 }
 
-// Most digits that any shift of the value takes away.
-int Cover::most_of(std::int32_t value) {
-    int most = 0;
-    for (int block = 0; block < blocks_; ++block) {
-        const Gains gains = gains_of(value, block);
-        const Lanes larger = gains.subtracted > gains.added ? gains.subtracted : gains.added;
-        for (int lane = 0; lane < lanes; ++lane) {
-            most = std::max<int>(most, larger[lane]);
+// Chooses the value if it takes more than what was chosen before, or by chance if as much.
+inline void Cover::look_at(const Sums& sums, const Candidate& candidate, Choice& choice,
+                           std::uint64_t& random) {
+    int bound = 0;
+    for (std::size_t block = 0; block < blocks_; ++block) {
+        const Gains gains = gains_of(candidate, block);
+        const int larger = largest_of(gains);
+        bound = std::max(bound, larger);
+        if (larger < choice.gain || !sums.at(candidate.value).alive) {
+            continue;
+        }
+        const std::int64_t needed = std::int64_t{1} << candidate.level;
+        for (int k = 0; k < 2 * shifts; ++k) {
+            const int gain = gains[k];
+            if (gain < choice.gain || needed - gain > choice.slack) {
+                continue;
+            }
+            choice.ties = gain == choice.gain ? choice.ties + 1 : 1;
+            choice.gain = gain;
+            if (choice.ties == 1 || (next_random(random) >> 32) * choice.ties >> 32 == 0) {
+                choice.term = {
+                    candidate.value,
+                    static_cast<std::uint8_t>(static_cast<int>(block) * shifts + k % shifts),
+                    k >= shifts};
+            }
         }
     }
-    return most;
+    if (bound >= least_gain) {
+        if (buckets_.size() <= index(bound)) {
+            buckets_.resize(index(bound) + 1);
+        }
+        buckets_[index(bound)].push_back(
+            static_cast<std::int32_t>(&candidate - candidates_.data()));
+    }
 }
 
 bool Cover::search(const Sums& sums, int total, int level, const std::vector<char>& taken,
                    std::size_t most_terms, std::uint64_t& random) {
     std::int64_t slack = (std::int64_t{1} << level) - total;
-    const auto values = static_cast<std::int32_t>(sums.values().size());
-    std::size_t elements = 0;
     for (auto& bucket : buckets_) {
         bucket.clear();
     }
-    for (std::int32_t v = sums.inputs(); v < values; ++v) {
-        const Sum& sum = sums.at(v);
-        if (!sum.alive || taken[index(v)] != 0 || sum.level >= level) {
-            continue;
+    for (bool is_first = true; total > 0; is_first = false) {
+        for (std::size_t input = 0; input < left_.size(); ++input) {
+            if (is_first || bases_[input].left != left_[input]) {
+                look_up(input);
+            }
         }
-        elements += forms_[index(v)].last - forms_[index(v)].first + 4;
-        if (const int most = most_of(v); most >= 2) {
-            buckets_.resize(std::max(buckets_.size(), index(most) + 1));
-            buckets_[index(most)].push_back(v);
-        }
-    }
-    work_ += static_cast<std::int64_t>(elements) * blocks_ / 4;
-    while (total > 0) {
-        // Values take less the less is left, so those that took little before need no look.
-        int most = 1;
-        int ties = 0;
-        Term chosen{-1, 0, false};
-        for (std::size_t b = buckets_.size(); b-- > index(most) + 1;) {
-            for (const std::int32_t v : buckets_[b]) {
-                const std::int64_t needed = std::int64_t{1} << sums.at(v).level;
-                int bound = 0;
-                for (int block = 0; block < blocks_; ++block) {
-                    const Gains gains = gains_of(v, block);
-                    for (int k = 0; k < 2 * lanes; ++k) {
-                        const int gain = k < lanes ? gains.subtracted[k] : gains.added[k - lanes];
-                        bound = std::max(bound, gain);
-                        if (gain < most || gain < 2 || needed - gain > slack) {
-                            continue;
-                        }
-                        ties = gain == most ? ties + 1 : 1;
-                        most = gain;
-                        if (ties == 1 ||
-                            next_random(random) % static_cast<std::uint64_t>(ties) == 0) {
-                            chosen = {v, static_cast<std::uint8_t>(block * lanes + k % lanes),
-                                      k >= lanes};
-                        }
-                    }
+        Choice choice{.slack = slack};
+        std::size_t looked_at = 0;
+        if (is_first) {
+            for (const Candidate& candidate : candidates_) {
+                if (candidate.level < level && taken[index(candidate.value)] == 0) {
+                    look_at(sums, candidate, choice, random);
+                    looked_at += candidate.elements + 8u;
                 }
-                looked_at_.push_back({v, bound});
             }
-            buckets_[b].clear();
-        }
-        for (const auto& [v, bound] : looked_at_) {
-            if (bound >= 2) {
-                buckets_.resize(std::max(buckets_.size(), index(bound) + 1));
-                buckets_[index(bound)].push_back(v);
+        } else {
+            // Values take less the less is left, so those that took little before need no look.
+            for (auto b = buckets_.size(); b-- > index(choice.gain + (choice.ties > 0 ? 1 : 0));) {
+                waiting_.swap(buckets_[b]);
+                for (const std::int32_t place : waiting_) {
+                    look_at(sums, candidates_[index(place)], choice, random);
+                    looked_at += candidates_[index(place)].elements + 8u;
+                }
+                waiting_.clear();
             }
         }
-        work_ += static_cast<std::int64_t>(looked_at_.size()) * blocks_ * 2;
-        looked_at_.clear();
+        work_ += static_cast<std::int64_t>(looked_at * blocks_) / 24;
         // Later values take no more than this one does.
-        const int steps = chosen.value < 0 ? total : (total + most - 1) / most;
+        const int steps = choice.term.value < 0 ? total : (total + choice.gain - 1) / choice.gain;
         if (terms_.size() + index(steps) > most_terms) {
             return false;
         }
-        if (chosen.value < 0) {
+        if (choice.term.value < 0) {
             break;
         }
-        const Form& form = forms_[index(chosen.value)];
-        if (form.key != sums.at(chosen.value).key) {
-            chosen.negative = !chosen.negative;
-        }
-        if (!change(sums, chosen, -1)) {
+        Term& term = choice.term;
+        term.negative = term.negative != (forms_[index(term.value)].key != sums.at(term.value).key);
+        const int before = total;
+        if (!change(sums, term, -1, total)) {
             return false;
         }
-        total -= most;
-        slack += most - (std::int64_t{1} << sums.at(chosen.value).level);
-        terms_.push_back(chosen);
+        slack += before - total - (std::int64_t{1} << sums.at(term.value).level);
+        terms_.push_back(term);
     }
-    for (const std::int32_t input : touched_) {
-        append_digits(input, residual_[index(input)], terms_);
+    for (std::size_t input = 0; input < left_.size(); ++input) {
+        append_digits(static_cast<std::int32_t>(input), left_[input], terms_);
     }
     return terms_.size() <= most_terms;
 }

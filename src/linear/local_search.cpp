@@ -262,6 +262,8 @@ class LocalSearch {
             const auto& readers = sums_.readers(value);
             open(above(readers[random(readers.size())]));
         }
+        // Larger ones are hardly ever made anew of as few terms.
+        const std::size_t most_removed = opened_.size() > 1 ? 21 : 14;
         const bool all = random(2) == 0;
         for (std::size_t before = index(-1); before != removed_.size();) {
             before = removed_.size();
@@ -271,6 +273,9 @@ class LocalSearch {
                 for (const std::int32_t operand : {sum.low, sum.high}) {
                     if (removable(operand) && only_for_roots(operand) && (all || random(20) != 0)) {
                         remove(operand);
+                        if (removed_.size() > most_removed) {
+                            return false;
+                        }
                     }
                 }
             }
@@ -297,7 +302,7 @@ class LocalSearch {
     bool cover() {
         repair_.clear();
         // As many terms as would cost what was there; two columns may share some.
-        std::size_t terms = removed_.size() + 2 * opened_.size() + (opened_.size() > 1 ? 2 : 0);
+        std::size_t terms = removed_.size() + 3 * opened_.size() - 1;
         for (const std::int32_t root : opened_) {
             const int level = sums_.at(root).level;
             const auto& found = cover_.find(sums_, {root, 0, false}, level, taken_,
@@ -488,18 +493,21 @@ AdderGraph improve(const AdderGraph& graph, const std::vector<Interval>& ranges,
     AdderGraph current = graph;
     AdderGraph best = graph;
     std::int64_t least = cost_of(graph, ranges);
-    Cover cover;
+    Cover covers[2];  // of the graph, and of the transposed one
     for (std::int64_t done = 0, round = 0; done < work; ++round) {
         // Widths mean nothing in the transposed graph, but an addition less is one less here. The
         // last round is not of that kind.
-        const bool transpose = depth_limit < 0 && round % 2 == 1 && done * 4 < work * 3;
-        auto sums = Sums::from(transpose ? transposed(current) : current,
-                               transpose ? units : ranges, transpose ? zeros : arrival);
+        bool transpose = depth_limit < 0 && round % 2 == 1 && done * 4 < work * 3;
+        auto sums = transpose ? Sums::from(transposed(current), units, zeros) : std::nullopt;
+        if (!sums || sums->deepest() > deepest_level) {
+            transpose = false;  // it is too deep, or has a sum that is always zero
+            sums = Sums::from(current, ranges, arrival);
+        }
         if (!sums || sums->deepest() > deepest_level) {
             break;
         }
         LocalSearch search(std::move(*sums), transpose ? Price{0, 1} : Price{}, depth_limit,
-                           next_random(seed), cover);
+                           next_random(seed), covers[transpose ? 1 : 0]);
         const auto values = static_cast<std::int64_t>(search.sums().values().size());
         for (std::int64_t step = 0; step < values * steps_of_value && done + search.work() < work;
              ++step) {

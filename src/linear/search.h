@@ -12,12 +12,13 @@ namespace gatewright::linear {
 /// How an adder graph is looked for: the best of some attempts, which a local search improves. What
 /// it may spend is counted in steps, not in time, so that all machines find the same graph.
 struct Search {
-    Effort attempts{.most_attempts = 4};
+    Effort attempts{.most_attempts = 8};
 
-    /// Spent on the best attempt, in units of about 30 ns: this many times d^1.375 for d non-zero
-    /// digits (less for fewer than 600), at most `most_improvement`.
-    std::int64_t improvement = 65;
-    std::int64_t most_improvement = 150'000'000;
+    /// Spent on the best attempt, in units of about 40 ns: this much for each non-zero digit (less
+    /// where they are fewer than some hundreds, twice as much within a limit of the depth), at most
+    /// `most_improvement`.
+    std::int64_t improvement = 4000;
+    std::int64_t most_improvement = 100'000'000;
 
     std::uint64_t seed = 0;
 };

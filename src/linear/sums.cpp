@@ -121,6 +121,7 @@ std::optional<Sums> Sums::from(const AdderGraph& graph, const std::vector<Interv
         input.least = static_cast<std::int64_t>(ranges[static_cast<std::size_t>(i)].low);
         input.most = static_cast<std::int64_t>(ranges[static_cast<std::size_t>(i)].high);
         sums.values_.push_back(input);
+        sums.table_.insert(unsigned_key(input.key), i);
         place.push_back({i, 0, false});
     }
     const auto placed = [&](std::int32_t value, int shift, bool negate) {
