@@ -1,6 +1,9 @@
 #include "emulate/decode.h"
 
 #include <cmath>
+#include <map>
+#include <tuple>
+#include <utility>
 
 namespace gatewright::emulate {
 
@@ -12,15 +15,30 @@ Decoder::Decoder(const operators::CoreModel& model, std::size_t output) {
     const bool is_affine = steps.size() == 1 && operators::is(steps[0], "affine");
     const std::int64_t count = element_count(shape_);
     bool is_near = true;
+    const auto& formats = *type.fixed;
     for (std::int64_t e = 0; e < count; ++e) {
-        const int frac = type.fixed->at(e).type.frac;
+        const int frac = formats.at(e).type.frac;
         frac_.push_back(frac);
         unit_.push_back(std::ldexp(1.0, -frac));
         is_near = is_near && std::abs(frac) <= 900;
-        if (is_affine) {
-            const auto& p = steps[0].parameters;
-            scale_.push_back(Rational(p[0].at(e) * power_of_two(-frac)).convert_to<long double>());
-            offset_.push_back(p[1].at(e).convert_to<long double>());
+    }
+    if (is_affine) {
+        // Rationals cost much, and an element's are mostly those of another.
+        const auto& scale = steps[0].parameters[0];
+        const auto& offset = steps[0].parameters[1];
+        std::map<std::tuple<const void*, const void*, int>, std::pair<long double, long double>>
+            known;
+        for (std::int64_t e = 0; e < count; ++e) {
+            const Rational& a = scale.at(e);
+            const Rational& b = offset.at(e);
+            const int frac = frac_[static_cast<std::size_t>(e)];
+            const auto [at, is_new] = known.try_emplace({&a, &b, frac});
+            if (is_new) {
+                at->second = {Rational(a * power_of_two(-frac)).convert_to<long double>(),
+                              b.convert_to<long double>()};
+            }
+            scale_.push_back(at->second.first);
+            offset_.push_back(at->second.second);
         }
     }
     if (!is_near) {

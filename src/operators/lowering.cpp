@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <numeric>
 
+#include "operators/axis_move.h"
 #include "operators/catalogue.h"
 #include "operators/core.h"
 #include "operators/map.h"
 #include "operators/move.h"
+#include "operators/move_formats.h"
 #include "operators/pattern.h"
 
 namespace gatewright::operators {
@@ -18,9 +20,36 @@ namespace {
 using network::Attributes;
 using network::NodeId;
 
-bool has_zeros(const std::vector<network::Source>& sources) {
-    return std::any_of(sources.begin(), sources.end(),
-                       [](const network::Source& source) { return source.input < 0; });
+using Types = std::span<const network::TensorType>;
+
+/// The steps of the elements that a large move of one tensor copies; nothing where that is not
+/// told by its axes.
+std::optional<std::vector<Step>> moved_steps(std::span<const Step> steps, const Node& node,
+                                             Types types, const Shape& shape) {
+    std::vector<Step> out(steps.begin(), steps.end());
+    for (Step& step : out) {
+        for (auto& branch : step.branches) {
+            auto moved = moved_steps(branch, node, types, shape);
+            if (!moved) {
+                return std::nullopt;
+            }
+            branch = std::move(*moved);
+        }
+        for (auto& parameter : step.parameters) {
+            if (parameter.is_uniform()) {
+                continue;
+            }
+            const PerElement<Rational>* const own[] = {&parameter};
+            auto moved = element_count(shape) > large_tensor
+                             ? moved_along_axis<Rational>(node, types, own, shape)
+                             : std::nullopt;
+            if (!moved) {
+                return std::nullopt;
+            }
+            parameter = std::move(*moved);
+        }
+    }
+    return out;
 }
 
 }  // namespace
@@ -333,19 +362,24 @@ RealTensor Lowering::move(const Node& node, const std::vector<RealTensor>& input
         out.value = core(*node.op, node.attributes, {out.value});
         return out;
     }
-    const std::vector<network::Source> sources = node.op->sources(node, types);
-    if (inputs.size() == 1 && !has_zeros(sources)) {
+    const bool zeros = makes_zeros(node, types);
+    if (inputs.size() == 1 && !zeros) {
         RealTensor out = inputs[0];
         out.shape = shape;
-        bool identity = element_count(shape) == element_count(inputs[0].shape);
+        const std::int64_t elements = element_count(inputs[0].shape);
+        const auto along_axes = axis_move(node, types);
+        bool identity = along_axes && along_axes->keeps_order(elements);
+        auto steps = moved_steps(out.steps, node, types, shape);
         std::vector<std::int64_t> index;
-        index.reserve(sources.size());
-        for (const network::Source& source : sources) {
-            identity = identity && source.element == static_cast<std::int64_t>(index.size());
-            index.push_back(source.element);
+        if (!identity && (out.base == RealTensor::Base::model_input || !steps)) {
+            index = moved_elements(node, types);
+            identity = static_cast<std::int64_t>(index.size()) == elements;
+            for (std::size_t e = 0; identity && e < index.size(); ++e) {
+                identity = index[e] == static_cast<std::int64_t>(e);
+            }
         }
         if (!identity) {
-            out.steps = gather(out.steps, index, shape);
+            out.steps = steps ? std::move(*steps) : gather(out.steps, index, shape);
         }
         if (out.base == RealTensor::Base::model_input) {
             if (!identity) {
@@ -363,7 +397,7 @@ RealTensor Lowering::move(const Node& node, const std::vector<RealTensor>& input
     std::vector<Linear> parts;
     Linear out;
     for (const RealTensor& x : inputs) {
-        parts.push_back(has_zeros(sources) ? integers(x) : linear(x));
+        parts.push_back(zeros ? integers(x) : linear(x));
         values.push_back(parts.back().value);
     }
     // Zeros take any scale.
@@ -380,6 +414,16 @@ RealTensor Lowering::move(const Node& node, const std::vector<RealTensor>& input
         if (uniform) {
             return PerElement<Rational>(distinct.front());
         }
+        std::vector<const PerElement<Rational>*> members;
+        for (const Linear& part : parts) {
+            members.push_back(&(part.*member));
+        }
+        if (element_count(shape) > large_tensor) {
+            if (auto along = moved_along_axis<Rational>(node, types, members, shape)) {
+                return *along;
+            }
+        }
+        const std::vector<network::Source> sources = node.op->sources(node, types);
         std::vector<std::int32_t> numbers;
         numbers.reserve(sources.size());
         for (const network::Source& source : sources) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "operators/axis_move.h"
 #include "operators/core.h"
 #include "operators/lowering.h"
 
@@ -37,6 +38,17 @@ std::vector<Source> by_position(const Shape& shape, F source) {
     return out;
 }
 
+std::vector<Source> axis_sources(const Node& node, Types inputs) {
+    const AxisMove move = *axis_move(node, inputs);
+    std::vector<Source> out;
+    out.reserve(static_cast<std::size_t>(element_count(move.extents)));
+    move.for_each([&](std::int64_t element, std::int64_t count) {
+        out.insert(out.end(), static_cast<std::size_t>(count),
+                   element < 0 ? Source{-1, 0} : Source{0, element});
+    });
+    return out;
+}
+
 std::vector<TensorType> infer_reshape(const Node& node, Types inputs) {
     const Shape& shape = node.fields<ReshapeFields>().shape;
     if (checked_element_count(shape) != element_count(inputs[0].shape)) {
@@ -44,13 +56,6 @@ std::vector<TensorType> infer_reshape(const Node& node, Types inputs) {
                                  to_string(shape)));
     }
     return {infer_move(node, inputs, shape)};
-}
-std::vector<Source> reshape_sources(const Node&, Types inputs) {
-    std::vector<Source> out(static_cast<std::size_t>(element_count(inputs[0].shape)));
-    for (std::size_t e = 0; e < out.size(); ++e) {
-        out[e] = {0, static_cast<std::int64_t>(e)};
-    }
-    return out;
 }
 
 std::vector<TensorType> infer_transpose(const Node& node, Types inputs) {
@@ -71,21 +76,6 @@ std::vector<TensorType> infer_transpose(const Node& node, Types inputs) {
     }
     return {infer_move(node, inputs, shape)};
 }
-std::vector<Source> transpose_sources(const Node& node, Types inputs) {
-    const Shape& permutation = node.fields<TransposeFields>().permutation;
-    const auto strides = strides_of(inputs[0].shape);
-    Shape shape;
-    for (const std::int64_t axis : permutation) {
-        shape.push_back(inputs[0].shape[static_cast<std::size_t>(axis)]);
-    }
-    return by_position(shape, [&](const Shape& position) {
-        std::int64_t element = 0;
-        for (std::size_t i = 0; i < position.size(); ++i) {
-            element += position[i] * strides[static_cast<std::size_t>(permutation[i])];
-        }
-        return Source{0, element};
-    });
-}
 
 std::vector<TensorType> infer_slice(const Node& node, Types inputs) {
     const auto& f = node.fields<SliceFields>();
@@ -101,17 +91,6 @@ std::vector<TensorType> infer_slice(const Node& node, Types inputs) {
         refuse(node, fmt::format("the slice does not lie within shape {}", to_string(shape)));
     }
     return {infer_move(node, inputs, f.sizes)};
-}
-std::vector<Source> slice_sources(const Node& node, Types inputs) {
-    const auto& f = node.fields<SliceFields>();
-    const auto strides = strides_of(inputs[0].shape);
-    return by_position(f.sizes, [&](const Shape& position) {
-        std::int64_t element = 0;
-        for (std::size_t i = 0; i < position.size(); ++i) {
-            element += (f.starts[i] + position[i] * f.steps[i]) * strides[i];
-        }
-        return Source{0, element};
-    });
 }
 
 Shape concat_shape(const Node& node, Types inputs) {
@@ -169,14 +148,6 @@ std::vector<TensorType> infer_expand(const Node& node, Types inputs) {
     }
     return {infer_move(node, inputs, shape)};
 }
-std::vector<Source> expand_sources(const Node& node, Types inputs) {
-    std::vector<Source> out;
-    for (const std::int64_t e :
-         broadcast_index(inputs[0].shape, node.fields<ExpandFields>().shape)) {
-        out.push_back({0, e});
-    }
-    return out;
-}
 
 std::vector<TensorType> infer_pad(const Node& node, Types inputs) {
     const auto& f = node.fields<PadFields>();
@@ -193,31 +164,6 @@ std::vector<TensorType> infer_pad(const Node& node, Types inputs) {
         refuse(node, fmt::format("the padding does not fit shape {}", to_string(inputs[0].shape)));
     }
     return {infer_move(node, inputs, shape)};
-}
-std::vector<Source> pad_sources(const Node& node, Types inputs) {
-    const auto& f = node.fields<PadFields>();
-    const Shape& from = inputs[0].shape;
-    const auto strides = strides_of(from);
-    Shape shape = from;
-    for (std::size_t i = 0; i < shape.size(); ++i) {
-        shape[i] += f.before[i] + f.after[i];
-    }
-    return by_position(shape, [&](const Shape& position) {
-        std::int64_t element = 0;
-        for (std::size_t i = 0; i < position.size(); ++i) {
-            std::int64_t at = position[i] - f.before[i];
-            if (at < 0 || at >= from[i]) {
-                if (f.mode == "zero") {
-                    return Source{-1, 0};
-                }
-                const std::int64_t last = from[i] - 1;
-                at = f.mode == "edge" ? std::clamp<std::int64_t>(at, 0, last)
-                                      : (at < 0 ? -at : 2 * last - at);
-            }
-            element += at * strides[i];
-        }
-        return Source{0, element};
-    });
 }
 
 std::vector<TensorType> infer_index(const Node& node, Types inputs) {
@@ -272,66 +218,6 @@ Shape window_shape(const Node& node, Types inputs) {
 std::vector<TensorType> infer_window(const Node& node, Types inputs) {
     return {infer_move(node, inputs, window_shape(node, inputs))};
 }
-std::vector<Source> window_sources(const Node& node, Types inputs) {
-    const auto& f = node.fields<WindowFields>();
-    const Shape& x = inputs[0].shape;
-    const auto strides = strides_of(x);
-    const std::size_t rank = f.kernel.size();
-    const std::int64_t taps = element_count(f.kernel);
-    const auto kernel_strides = strides_of(f.kernel);
-    Shape positions = window_shape(node, inputs);
-    positions.pop_back();
-    // The element of channel 0 under each tap of the patch at a position, or -1.
-    std::vector<std::int64_t> under(static_cast<std::size_t>(taps));
-    const auto place = [&](const Shape& position, std::int64_t k) -> std::int64_t {
-        std::int64_t element = 0;
-        for (std::size_t i = 0; i < rank; ++i) {
-            const std::int64_t tap = (k / kernel_strides[i]) % f.kernel[i];
-            const std::int64_t first = position[i] * f.strides[i] - f.before[i];
-            std::int64_t at = first + tap * f.dilations[i];
-            if (at < 0 || at >= x[i + 1]) {
-                if (!f.clip) {
-                    return -1;
-                }
-                // The nearest tap of this patch that lies inside.
-                std::int64_t inside = tap;
-                while (first + inside * f.dilations[i] < 0) {
-                    ++inside;
-                }
-                while (first + inside * f.dilations[i] >= x[i + 1]) {
-                    --inside;
-                }
-                at = first + inside * f.dilations[i];
-                if (at < 0) {
-                    return -1;
-                }
-            }
-            element += at * strides[i + 1];
-        }
-        return element;
-    };
-    std::vector<Source> out;
-    out.reserve(static_cast<std::size_t>(element_count(positions) * x[0] * taps));
-    Shape position(rank, 0);
-    for (std::int64_t p = element_count(positions); p > 0; --p) {
-        for (std::int64_t k = 0; k < taps; ++k) {
-            under[static_cast<std::size_t>(k)] = place(position, k);
-        }
-        for (std::int64_t channel = 0; channel < x[0]; ++channel) {
-            const std::int64_t base = channel * strides[0];
-            for (const std::int64_t element : under) {
-                out.push_back(element < 0 ? Source{-1, 0} : Source{0, base + element});
-            }
-        }
-        for (std::size_t axis = rank; axis-- > 0;) {
-            if (++position[axis] < positions[axis]) {
-                break;
-            }
-            position[axis] = 0;
-        }
-    }
-    return out;
-}
 
 using network::field_table;
 
@@ -355,30 +241,30 @@ std::int64_t window_extent(const WindowFields& f, std::size_t i, std::int64_t in
 // clang-format off
 const network::Operator reshape_operator = {
     .name = "reshape", .formula = "y = x in another shape", .fields = &field_table<ReshapeFields>,
-    .infer = &infer_reshape, .reference = &move_reference, .lower = &lower_move, .sources = &reshape_sources};
+    .infer = &infer_reshape, .reference = &move_reference, .lower = &lower_move, .sources = &axis_sources};
 const network::Operator transpose_operator = {
     .name = "transpose", .formula = "y = x with its axes permuted", .fields = &field_table<TransposeFields>,
-    .infer = &infer_transpose, .reference = &move_reference, .lower = &lower_move, .sources = &transpose_sources};
+    .infer = &infer_transpose, .reference = &move_reference, .lower = &lower_move, .sources = &axis_sources};
 const network::Operator slice_operator = {
     .name = "slice", .formula = "y[i] = x[start + i step]", .fields = &field_table<SliceFields>,
-    .infer = &infer_slice, .reference = &move_reference, .lower = &lower_move, .sources = &slice_sources};
+    .infer = &infer_slice, .reference = &move_reference, .lower = &lower_move, .sources = &axis_sources};
 const network::Operator concat_operator = {
     .name = "concat", .formula = "y = the inputs one after the other along an axis", .min_inputs = 1, .max_inputs = 1 << 20,
     .fields = &field_table<ConcatFields>, .infer = &infer_concat, .reference = &move_reference, .lower = &lower_move,
     .sources = &concat_sources};
 const network::Operator expand_operator = {
     .name = "expand", .formula = "y = x broadcast to a shape", .fields = &field_table<ExpandFields>,
-    .infer = &infer_expand, .reference = &move_reference, .lower = &lower_move, .sources = &expand_sources};
+    .infer = &infer_expand, .reference = &move_reference, .lower = &lower_move, .sources = &axis_sources};
 const network::Operator pad_operator = {
     .name = "pad", .formula = "y = x with positions added around it", .fields = &field_table<PadFields>,
-    .infer = &infer_pad, .reference = &move_reference, .lower = &lower_move, .sources = &pad_sources};
+    .infer = &infer_pad, .reference = &move_reference, .lower = &lower_move, .sources = &axis_sources};
 const network::Operator index_operator = {
     .name = "index", .formula = "y[e] = x[index[e]]", .fields = &field_table<IndexFields>,
     .infer = &infer_index, .reference = &move_reference, .lower = &lower_move, .sources = &index_sources};
 const network::Operator window_operator = {
     .name = "window", .formula = "y[position, c k] = x[c, position stride + k dilation - before]",
     .fields = &field_table<WindowFields>, .infer = &infer_window, .reference = &move_reference, .lower = &lower_move,
-    .sources = &window_sources};
+    .sources = &axis_sources};
 // clang-format on
 
 }  // namespace gatewright::operators

@@ -11,67 +11,12 @@ using network::Node;
 using network::TensorType;
 using Formats = PerElement<Format>;
 
-namespace {
-
-std::int64_t behind(const Shape& shape, std::size_t axis) {
-    std::int64_t count = 1;
-    for (std::size_t i = axis + 1; i < shape.size(); ++i) {
-        count *= shape[i];
-    }
-    return count;
-}
-
-/// The formats at each position of an axis, if no other axis matters.
-std::optional<std::vector<Format>> along(const TensorType& type, std::size_t axis) {
-    const Formats& formats = *type.fixed;
-    const auto extent = static_cast<std::size_t>(type.shape[axis]);
-    if (formats.is_uniform()) {
-        return std::vector<Format>(extent, formats.values().front());
-    }
-    if (formats.inner() != behind(type.shape, axis) || formats.values().size() != extent) {
-        return std::nullopt;
-    }
-    return formats.values();
-}
-
-std::optional<Formats> transposed(const Node& node, const TensorType& x, const Shape& shape) {
-    const Shape& permutation = node.fields<TransposeFields>().permutation;
-    for (std::size_t i = 0; i < permutation.size(); ++i) {
-        if (auto values = along(x, static_cast<std::size_t>(permutation[i]))) {
-            return Formats::along(std::move(*values), behind(shape, i));
-        }
-    }
-    return std::nullopt;
-}
-
-std::optional<Formats> joined(const Node& node, std::span<const TensorType> inputs,
-                              const Shape& shape) {
-    const auto axis = static_cast<std::size_t>(node.fields<ConcatFields>().axis);
-    std::vector<Format> all;
-    for (const TensorType& type : inputs) {
-        const auto values = along(type, axis);
-        if (!values) {
-            return std::nullopt;
-        }
-        all.insert(all.end(), values->begin(), values->end());
-    }
-    return Formats::along(std::move(all), behind(shape, axis));
-}
-
-std::optional<Formats> in_patches(const Node& node, const TensorType& x) {
+bool window_pads(const Node& node) {
     const auto& f = node.fields<WindowFields>();
     const auto is_zero = [](std::int64_t n) { return n == 0; };
-    const bool pads = !std::all_of(f.before.begin(), f.before.end(), is_zero) ||
-                      !std::all_of(f.after.begin(), f.after.end(), is_zero);
-    auto values = along(x, 0);
-    if (!values || (pads && f.clip)) {
-        return std::nullopt;
-    }
-    const Formats formats = Formats::along(std::move(*values), element_count(f.kernel));
-    return pads ? with_zero(formats) : formats;
+    return !std::all_of(f.before.begin(), f.before.end(), is_zero) ||
+           !std::all_of(f.after.begin(), f.after.end(), is_zero);
 }
-
-}  // namespace
 
 Formats with_zero(const Formats& formats) {
     std::vector<Format> out;
@@ -85,16 +30,16 @@ Formats with_zero(const Formats& formats) {
 
 std::optional<Formats> formats_along_axis(const Node& node, std::span<const TensorType> inputs,
                                           const Shape& shape) {
-    if (node.op == &reshape_operator) {
-        return *inputs[0].fixed;
+    const bool pads = node.op == &window_operator && window_pads(node);
+    if (pads && node.fields<WindowFields>().clip) {
+        return std::nullopt;
     }
-    if (node.op == &transpose_operator) {
-        return transposed(node, inputs[0], shape);
+    std::vector<const Formats*> formats;
+    for (const TensorType& type : inputs) {
+        formats.push_back(&*type.fixed);
     }
-    if (node.op == &concat_operator) {
-        return joined(node, inputs, shape);
-    }
-    return node.op == &window_operator ? in_patches(node, inputs[0]) : std::nullopt;
+    auto out = moved_along_axis<Format>(node, inputs, formats, shape);
+    return pads && out ? with_zero(*out) : out;
 }
 
 }  // namespace gatewright::operators

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <stdexcept>
 #include <vector>
 
@@ -47,18 +48,24 @@ std::vector<Stage> all_stages() {
 /// What a pass must keep.
 struct Border {
     std::vector<std::string> names;
-    std::vector<Shape> shapes;
-    std::vector<std::vector<network::Format>> formats;
+    std::vector<network::TensorType> types;
 
-    bool operator==(const Border&) const = default;
+    bool operator==(const Border& other) const {
+        return names == other.names &&
+               std::equal(types.begin(), types.end(), other.types.begin(), other.types.end(),
+                          [](const network::TensorType& a, const network::TensorType& b) {
+                              // One and the same may be written in several ways.
+                              return a == b || (a.shape == b.shape && operators::formats_of(a) ==
+                                                                          operators::formats_of(b));
+                          });
+    }
 };
 
 Border border_of(const network::Network& network) {
     Border out;
     const auto add = [&](std::string_view name, const network::TensorType& type) {
         out.names.emplace_back(name);
-        out.shapes.push_back(type.shape);
-        out.formats.push_back(operators::formats_of(type));
+        out.types.push_back(type);
     };
     for (const network::NodeId id : network.inputs()) {
         add(network.input_name(id), network.node(id).types.front());

@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "operators/axis_move.h"
 #include "operators/move.h"
 
 namespace gatewright::passes {
@@ -22,27 +23,24 @@ using Index = std::vector<std::int64_t>;
 /// y[e] = value[index[e]].
 struct Origin {
     Value value;
+    std::optional<NodeId> move;  ///< of the given network, which has that index; else:
     Index index;
 };
 
-/// What a move of one tensor copies; nothing if the node is no such move, makes zeros, or is a
-/// window: schedules build line buffers from those.
-std::optional<Index> index_of(const Node& node, const network::TensorType& input) {
-    if (node.op->sources == nullptr || node.inputs.size() != 1 ||
-        node.op == &operators::window_operator || element_count(node.types.front().shape) == 0) {
-        return std::nullopt;
-    }
-    Index index;
-    if (node.op == &operators::reshape_operator) {
-        return index;
-    }
-    for (const network::Source& source : node.op->sources(node, std::span(&input, 1))) {
-        if (source.input < 0) {
-            return std::nullopt;
-        }
-        index.push_back(source.element);
-    }
-    return index;
+/// Whether a node is a move of one tensor that makes no zeros, and no window: schedules build line
+/// buffers from those.
+bool is_pure_move(const Node& node, const network::TensorType& input) {
+    return node.op->sources != nullptr && node.inputs.size() == 1 &&
+           node.op != &operators::window_operator &&
+           element_count(node.types.front().shape) != 0 &&
+           !operators::makes_zeros(node, std::span(&input, 1));
+}
+
+/// What such a move copies.
+Index index_of(const Node& node, const network::TensorType& input) {
+    return node.op == &operators::reshape_operator
+               ? Index{}
+               : operators::moved_elements(node, std::span(&input, 1));
 }
 
 /// `second` of `first`.
@@ -87,9 +85,7 @@ Network merge_moves(const Network& network) {
         for (const Value value : node.inputs) {
             inputs.push_back(renamed.at(value));
         }
-        auto index =
-            node.inputs.empty() ? std::nullopt : index_of(node, network.type(node.inputs.front()));
-        if (!index) {
+        if (node.inputs.size() != 1 || !is_pure_move(node, network.type(node.inputs.front()))) {
             const Value added = out.add(*node.op, node.attributes, std::move(inputs), node.where);
             for (std::uint32_t i = 0; i < node.types.size(); ++i) {
                 renamed[{id, i}] = {added.node, i};
@@ -98,7 +94,15 @@ Network merge_moves(const Network& network) {
         }
         Value from = inputs.front();
         const Shape shape = node.types.front().shape;
-        if (shape == out.type(from).shape && keeps_order(*index, element_count(shape))) {
+        const auto type_before = [&](NodeId move) -> const network::TensorType& {
+            return network.type(network.node(move).inputs.front());
+        };
+        // Lists of elements, which are long, only where the axes do not tell it.
+        const auto along_axes = operators::axis_move(node, std::span(&type_before(id), 1));
+        Index index = along_axes ? Index{} : index_of(node, type_before(id));
+        bool in_order = along_axes ? along_axes->keeps_order(element_count(type_before(id).shape))
+                                   : keeps_order(index, element_count(type_before(id).shape));
+        if (shape == out.type(from).shape && in_order) {
             renamed[{id, 0}] = from;
             continue;
         }
@@ -106,11 +110,15 @@ Network merge_moves(const Network& network) {
         const bool is_chain = before != origins.end();
         if (is_chain) {
             from = before->second.value;
-            index = composed(before->second.index, std::move(*index));
+            const std::optional<NodeId> move = before->second.move;
+            const Index first =
+                move ? index_of(network.node(*move), type_before(*move)) : before->second.index;
+            index = composed(first, index_of(node, type_before(id)));
+            in_order = keeps_order(index, element_count(out.type(from).shape));
         }
         const Shape& given = out.type(from).shape;
         Value& y = renamed[{id, 0}];
-        if (keeps_order(*index, element_count(given))) {
+        if (in_order) {
             y = shape == given
                     ? from
                     : out.add(operators::reshape_operator,
@@ -118,12 +126,12 @@ Network merge_moves(const Network& network) {
         } else if (!is_chain) {
             y = out.add(*node.op, node.attributes, {from}, node.where);
         } else {
-            operators::IndexFields fields{shape, {shape, *index}};
+            operators::IndexFields fields{shape, {shape, index}};
             y = out.add(operators::index_operator, Attributes::of(std::move(fields)), {from},
                         node.where);
         }
         if (y != from) {
-            origins[y] = {from, std::move(*index)};
+            origins[y] = is_chain ? Origin{from, std::nullopt, std::move(index)} : Origin{from, id, {}};
         }
     }
     for (const network::NetworkOutput& output : network.outputs()) {
