@@ -31,8 +31,7 @@ struct Origin {
 /// buffers from those.
 bool is_pure_move(const Node& node, const network::TensorType& input) {
     return node.op->sources != nullptr && node.inputs.size() == 1 &&
-           node.op != &operators::window_operator &&
-           element_count(node.types.front().shape) != 0 &&
+           node.op != &operators::window_operator && element_count(node.types.front().shape) != 0 &&
            !operators::makes_zeros(node, std::span(&input, 1));
 }
 
@@ -131,7 +130,8 @@ Network merge_moves(const Network& network) {
                         node.where);
         }
         if (y != from) {
-            origins[y] = is_chain ? Origin{from, std::nullopt, std::move(index)} : Origin{from, id, {}};
+            origins[y] =
+                is_chain ? Origin{from, std::nullopt, std::move(index)} : Origin{from, id, {}};
         }
     }
     for (const network::NetworkOutput& output : network.outputs()) {
