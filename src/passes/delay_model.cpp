@@ -13,9 +13,9 @@ namespace gatewright::passes {
 namespace {
 
 constexpr auto models = std::to_array<DelayModel>({
-#define FAMILY(name, lut_inputs, lut, routing, carry, entry, reg, multiplier, fanout, margin, \
-               help)                                                                          \
-    {#name, help, lut_inputs, lut, routing, carry, entry, reg, multiplier, fanout, margin},
+#define FAMILY(name, lut_inputs, lut, routing, carry, entry, reg, multiplier, fanout, inverts, \
+               margin, help)                                                                   \
+    {#name, help, lut_inputs, lut, routing, carry, entry, reg, multiplier, fanout, inverts, margin},
 #include "../targets/families.def"
 #undef FAMILY
 });

@@ -230,10 +230,12 @@ Delay TimingGraph::own_delay(const Node& node) const {
     if (in_bits <= model_.lut_inputs) {
         return all_bits(table);
     }
+    // On to the chain and off it again is paid at every chain: only a sum's very lowest bit has no
+    // carry before it, and the next one decides. What chains behind chains share are the carries.
     const auto chain = [&](int length) {
+        const int entry = length > 1 ? model_.carry_entry_ps : 0;
         const int carries = model_.carry_ps * std::max(length - 1, 0);
-        return Delay{table, Delay::never, table + carries + model_.carry_entry_ps,
-                     table + model_.carry_entry_ps};
+        return Delay{table + entry, Delay::never, table + entry + carries, table + entry};
     };
     const Node& a = function_.nodes[node.operand[0]];
     const Node& b = function_.nodes[node.operand[1]];

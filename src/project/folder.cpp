@@ -59,8 +59,8 @@ Translation translate(operators::CoreModel model, const Settings& settings) {
     out.settings = settings;
     linear::Search search = linear::search_named(settings.effort);
     search.attempts.extra_depth = settings.extra_depth;
-    out.parallel = schedule::parallel(out.model, search);
     const passes::DelayModel& delays = passes::delay_model(settings.target);
+    out.parallel = schedule::parallel(out.model, search, delays.inverts);
     passes::PipelineOptions options;
     options.clock_period_ns = settings.clock_period_ns;
     options.register_inputs = settings.register_inputs;

@@ -25,8 +25,9 @@ constexpr int most_dropped = 90;
 
 class Unroller {
   public:
-    Unroller(const operators::CoreModel& model, const linear::Search& search)
-        : network_(model.network),
+    Unroller(const operators::CoreModel& model, const linear::Search& search, bool unsigned_sums)
+        : unsigned_sums_(unsigned_sums),
+          network_(model.network),
           graphs_(model.network, search),
           bits_(model.network.name),
           builder_(bits_) {}
@@ -279,7 +280,7 @@ class Unroller {
                                            const std::vector<std::vector<Fixed>>& rows,
                                            const Constants& constants) {
         const linear::AdderGraph& graph = contraction.graph;
-        if (constants) {
+        if (constants && unsigned_sums_) {
             if (auto sums = unsigned_sums(builder_, graph, contraction.ranges, *constants, rows)) {
                 return std::move(*sums);
             }
@@ -392,6 +393,7 @@ class Unroller {
         design.processes.push_back(std::move(process));
     }
 
+    const bool unsigned_sums_;
     const network::Network& network_;
     ContractionGraphs graphs_;
     bits::Builder bits_;
@@ -403,8 +405,9 @@ class Unroller {
 
 }  // namespace
 
-ParallelDesign parallel(const operators::CoreModel& model, const linear::Search& search) {
-    return Unroller(model, search).run();
+ParallelDesign parallel(const operators::CoreModel& model, const linear::Search& search,
+                        bool unsigned_sums) {
+    return Unroller(model, search, unsigned_sums).run();
 }
 
 std::vector<LayerFigures> figures_by_layer(const bits::Function& function) {

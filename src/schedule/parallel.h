@@ -49,7 +49,10 @@ struct ParallelDesign {
 
 /// Unrolls a core model into one process without loops. Contractions become adder graphs; equal
 /// matrices are solved once. Ports are named after the network's inputs and outputs.
-ParallelDesign parallel(const operators::CoreModel& model, const linear::Search& search);
+/// `unsigned_sums`: sums are held as unsigned numbers where that is known to pay, which is where an
+/// operand of a sum is inverted for nothing.
+ParallelDesign parallel(const operators::CoreModel& model, const linear::Search& search,
+                        bool unsigned_sums = true);
 
 /// Counts the operations of a function by origin, in the order of first appearance.
 std::vector<LayerFigures> figures_by_layer(const bits::Function& function);

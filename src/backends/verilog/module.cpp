@@ -350,8 +350,14 @@ class Printer {
                                 literal(table.words[0], width));
             return;
         }
+        // Inverted twice: Yosys moves a register that is a table's address behind the table, into
+        // the stage before, which has no time for it.
+        const std::string inverted = names_.unique(name + "_address_inverted");
+        const std::string at = names_.unique(name + "_address");
+        out_ += fmt::format("    wire {0}{1} = ~{2};\n    wire {0}{3} = ~{1};\n",
+                            range_text(address), inverted, extend(node.operand[0], address), at);
         out_ += fmt::format("    reg {}{};\n    always @(*) begin\n        case ({})\n",
-                            range_text(width), name, extend(node.operand[0], address));
+                            range_text(width), name, at);
         for (std::size_t i = 0; i + 1 < table.words.size(); ++i) {
             out_ +=
                 fmt::format("            {}: {} = {};\n", literal(static_cast<Int128>(i), address),
