@@ -1,6 +1,9 @@
 #include "passes/cells.h"
 
 #include <algorithm>
+#include <map>
+#include <utility>
+#include <vector>
 
 #include "passes/timing.h"
 
@@ -45,6 +48,44 @@ int working_bits(const bits::Function& function, const TimingGraph& graph, const
     return std::max(0, node.type.width - graph.low_zeros(id));
 }
 
+/// Lookup tables of a table that is read: of each bit, the different pieces that one lookup table
+/// holds, and selections between them, two of which go together. What is constant is free, as are
+/// pieces met before: most of a step function is.
+std::int64_t tables_of_read(const bits::Table& table, int lut_inputs) {
+    using Piece = std::uint32_t;
+    constexpr Piece zero = 0;
+    constexpr Piece one = 1;
+    std::map<std::pair<Piece, Piece>, Piece> halves;  // joined so far, at any height
+    Piece next = 2;
+    std::int64_t leaves = 0;
+    std::int64_t selections = 0;
+    for (int bit = 0; bit < table.type.width; ++bit) {
+        std::vector<Piece> level;
+        level.reserve(table.words.size());
+        for (const Int128 word : table.words) {
+            level.push_back((word >> bit & 1) != 0 ? one : zero);
+        }
+        const bool fits = level.size() <= std::size_t{1} << lut_inputs;
+        for (int inputs = 1; level.size() > 1; ++inputs) {
+            for (std::size_t i = 0; i < level.size() / 2; ++i) {
+                const std::pair<Piece, Piece> pair{level[2 * i], level[2 * i + 1]};
+                if (pair.first == pair.second) {
+                    level[i] = pair.first;
+                    continue;
+                }
+                const auto [found, is_new] = halves.emplace(pair, next);
+                next += is_new ? 1 : 0;
+                level[i] = found->second;
+                const bool in_leaf = inputs == lut_inputs || (fits && level.size() == 2);
+                leaves += is_new && in_leaf ? 1 : 0;
+                selections += is_new && inputs > lut_inputs ? 1 : 0;
+            }
+            level.resize(level.size() / 2);
+        }
+    }
+    return leaves + (selections + 1) / 2;
+}
+
 }  // namespace
 
 CellEstimate estimate_cells(const bits::Function& function, const DelayModel& model) {
@@ -77,11 +118,10 @@ CellEstimate estimate_cells(const bits::Function& function, const DelayModel& mo
                     (std::max(inputs - 1, 1) + model.lut_inputs - 2) / (model.lut_inputs - 1);
                 break;
             }
-            case Op::read: {
-                const int more = std::clamp(width(0) - model.lut_inputs, 0, 40);
-                out.tables += static_cast<std::int64_t>(node.type.width) << more;
+            case Op::read:
+                out.tables += tables_of_read(
+                    function.tables[static_cast<std::size_t>(node.immediate)], model.lut_inputs);
                 break;
-            }
             case Op::bit_and:
             case Op::bit_or:
             case Op::bit_xor:
