@@ -310,6 +310,8 @@ std::optional<ThresholdForm> threshold_form(const StepFunction& f, std::int64_t 
     const Rational& z = f.quantiser->parameters[1].at(f.element);
     const BigInt zero_point = is_integer(z) ? integer_of(z) : BigInt(0);
     Int128 reached = f.domain.low;
+    Int128 length =
+        std::max<Int128>((f.domain.high - f.domain.low) / std::max<Int128>(levels, 1), 1);
     for (Int128 i = 1; i <= levels; ++i) {
         const Int128 level = form.base + i * sign;
         if (line) {
@@ -322,12 +324,19 @@ std::optional<ThresholdForm> threshold_form(const StepFunction& f, std::int64_t 
             return sign > 0 ? y >= level : y <= level;
         };
         if (i == 1 || !past(reached)) {
+            // Steps are about as long as the one before.
             Int128 low = reached;
-            Int128 high = f.domain.high;
+            Int128 high = std::min(low + length, f.domain.high);
+            while (high < f.domain.high && !past(high)) {
+                length *= 2;
+                low = high;
+                high = std::min(low + length, f.domain.high);
+            }
             while (high - low > 1) {
                 const Int128 middle = low + (high - low) / 2;
                 (past(middle) ? high : low) = middle;
             }
+            length = std::max<Int128>(high - reached, 1);
             reached = high;
         }
         form.thresholds.push_back(reached);
