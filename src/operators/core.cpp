@@ -33,41 +33,65 @@ std::int64_t broadcast_element(const Shape& from, const Shape& to, std::int64_t 
     return out;
 }
 
-/// Rows in classes of equal formats, row r in group r % groups.
-struct RowClasses {
-    std::vector<std::int32_t> class_of;
-    std::vector<std::int64_t> first;
-};
-RowClasses row_classes(const TensorType& x, std::int64_t length, std::int64_t groups) {
-    RowClasses out;
-    const std::int64_t rows = length == 0 ? 0 : element_count(x.shape) / length;
-    out.class_of.reserve(static_cast<std::size_t>(rows));
-    // Where the formats come round with the groups, so do the classes.
-    const std::int64_t period =
-        x.fixed->inner() * static_cast<std::int64_t>(x.fixed->values().size());
-    const bool periodic = x.fixed->is_uniform() || (length * groups) % period == 0;
-    std::vector<std::int32_t> formats;
-    FormatNumbers numbers;
-    if (!periodic) {
-        formats = format_numbers(x, numbers);
-    }
-    std::map<std::pair<std::int64_t, std::vector<std::int32_t>>, std::int32_t> known;
-    for (std::int64_t r = 0; r < rows; ++r) {
-        if (periodic && r >= groups) {
-            out.class_of.push_back(out.class_of[static_cast<std::size_t>(r - groups)]);
-            continue;
+/// Instances in classes: instance i is in class entries[(i / inner) % entries.size()].
+struct InstanceClasses {
+    std::int64_t count = 0;
+    std::int64_t inner = 1;
+    std::vector<std::int32_t> entries;
+    std::vector<std::int64_t> first;  ///< the first instance of each class
+
+    std::vector<std::int32_t> each() const {
+        std::vector<std::int32_t> out;
+        out.reserve(static_cast<std::size_t>(count));
+        while (static_cast<std::int64_t>(out.size()) < count) {
+            const std::int64_t left = count - static_cast<std::int64_t>(out.size());
+            if (inner == 1) {
+                const auto some = std::min(left, static_cast<std::int64_t>(entries.size()));
+                out.insert(out.end(), entries.begin(), entries.begin() + some);
+                continue;
+            }
+            for (const std::int32_t entry : entries) {
+                out.insert(out.end(), static_cast<std::size_t>(inner), entry);
+            }
+            out.resize(
+                static_cast<std::size_t>(std::min(count, static_cast<std::int64_t>(out.size()))));
         }
+        return out;
+    }
+};
+
+/// Rows in classes of equal formats, row r in group r % groups.
+InstanceClasses row_classes(const TensorType& x, std::int64_t length, std::int64_t groups) {
+    InstanceClasses out;
+    out.count = length == 0 ? 0 : element_count(x.shape) / length;
+    // Where formats and groups come round together, so do the classes.
+    const std::int64_t period =
+        x.fixed->is_uniform()
+            ? 1
+            : x.fixed->inner() * static_cast<std::int64_t>(x.fixed->values().size());
+    const bool rows_alike = (length * groups) % period == 0;
+    constexpr std::int64_t most = std::int64_t{1} << 31;
+    std::int64_t round = groups;
+    if (!rows_alike) {
+        round = period < most && length * groups < most ? std::lcm(period, length * groups) / length
+                                                        : out.count;
+    }
+    round = std::min(round, out.count);
+    FormatNumbers numbers;
+    const std::vector<std::int32_t> own = entry_numbers(x, numbers);
+    std::map<std::pair<std::int64_t, std::vector<std::int32_t>>, std::int32_t> known;
+    for (std::int64_t r = 0; r < round; ++r) {
         std::vector<std::int32_t> row;
-        if (!periodic) {
-            const auto begin = formats.begin() + static_cast<std::ptrdiff_t>(r * length);
-            row.assign(begin, begin + static_cast<std::ptrdiff_t>(length));
+        for (std::int64_t k = 0; k < length && !rows_alike; ++k) {
+            const auto entry = static_cast<std::size_t>((r * length + k) / x.fixed->inner());
+            row.push_back(own[entry % own.size()]);
         }
         const auto [at, is_new] = known.try_emplace({r % groups, std::move(row)},
                                                     static_cast<std::int32_t>(known.size()));
         if (is_new) {
             out.first.push_back(r);
         }
-        out.class_of.push_back(at->second);
+        out.entries.push_back(at->second);
     }
     return out;
 }
@@ -179,45 +203,6 @@ std::int64_t fixed_constant_key(const Node& node, std::int64_t element) {
     return node.fields<FixedConstantFields>().value.values[static_cast<std::size_t>(element)];
 }
 
-std::vector<TensorType> infer_contract(const Node& node, std::span<const TensorType> inputs) {
-    require_fixed(node, inputs);
-    const auto& fields = node.fields<ContractFields>();
-    const TensorType& x = inputs[0];
-    const Shape& w = fields.weights.shape;
-    const bool grouped = w.size() == 3 && w[0] > 1;
-    const bool fits = w.size() == 3 && !x.shape.empty() && x.shape.back() == w[1] &&
-                      (!grouped || (x.shape.size() >= 2 && x.shape[x.shape.size() - 2] == w[0])) &&
-                      element_count(w) == static_cast<std::int64_t>(fields.weights.values.size());
-    if (!fits) {
-        throw Failure(Code::operator_inputs, node.where,
-                      fmt::format("an input of shape {} does not fit weights of shape {}",
-                                  to_string(x.shape), to_string(w)));
-    }
-    Shape shape = x.shape;
-    shape.back() = w[2];
-    const ContractForms forms = contract_forms(node, x);
-    TensorType type{shape, std::nullopt};
-    if (forms.forms.size() == 1) {
-        type.fixed = PerElement<Format>::each(forms.forms.front().outputs);
-        return {type};
-    }
-    FormatNumbers numbers;
-    std::vector<std::vector<std::int32_t>> of_form;
-    for (const ContractForm& form : forms.forms) {
-        auto& row = of_form.emplace_back();
-        for (const Format& format : form.outputs) {
-            row.push_back(numbers.number(format));
-        }
-    }
-    std::vector<std::int32_t> elements;
-    for (const std::int32_t form : forms.form_of) {
-        const auto& row = of_form[static_cast<std::size_t>(form)];
-        elements.insert(elements.end(), row.begin(), row.end());
-    }
-    type.fixed = spread(pattern_of(elements, shape), numbers.formats(), Format{});
-    return {type};
-}
-
 }  // namespace
 
 std::vector<Format> formats_of(const TensorType& type) {
@@ -233,7 +218,8 @@ std::vector<Format> formats_of(const TensorType& type) {
 namespace {
 
 /// Elements told apart by the formats of their operands and by the fields that apply.
-Classes element_classes(const Node& node, std::span<const TensorType> inputs, const Shape& shape) {
+InstanceClasses element_classes(const Node& node, std::span<const TensorType> inputs,
+                                const Shape& shape) {
     const std::int64_t count = element_count(shape);
     FormatNumbers numbers;
     // Where all of that comes round, one round says it.
@@ -266,16 +252,9 @@ Classes element_classes(const Node& node, std::span<const TensorType> inputs, co
                 return node.op->element_key(node, static_cast<std::int64_t>(i) * round->inner);
             });
         }
-        Classes out(0);
+        InstanceClasses out{count, round->inner, std::move(entries.class_of), {}};
         for (const std::int64_t i : entries.first) {
             out.first.push_back(i * round->inner);
-        }
-        out.class_of.reserve(static_cast<std::size_t>(count));
-        while (static_cast<std::int64_t>(out.class_of.size()) < count) {
-            for (const std::int32_t number : entries.class_of) {
-                out.class_of.insert(out.class_of.end(), static_cast<std::size_t>(round->inner),
-                                    number);
-            }
         }
         return out;
     }
@@ -300,11 +279,48 @@ Classes element_classes(const Node& node, std::span<const TensorType> inputs, co
             return node.op->element_key(node, static_cast<std::int64_t>(e));
         });
     }
-    return classes;
+    return {count, 1, std::move(classes.class_of), std::move(classes.first)};
 }
 
+/// Formats of a result from those of the instances of each class, each with `length` elements.
+PerElement<Format> formats_of_instances(const InstanceClasses& classes,
+                                        const std::vector<std::vector<std::int32_t>>& of_class,
+                                        std::size_t length, const std::vector<Format>& formats,
+                                        const Shape& shape) {
+    if (formats.size() == 1) {
+        return formats.front();
+    }
+    // One round of the classes says it all if it is the last axes of the shape.
+    const std::int64_t round = classes.inner * static_cast<std::int64_t>(classes.entries.size());
+    const std::int64_t round_elements = round * static_cast<std::int64_t>(length);
+    std::size_t axis = shape.size();
+    std::int64_t behind = 1;
+    while (axis > 0 && behind < round_elements) {
+        behind *= shape[--axis];
+    }
+    const bool fits = behind == round_elements;
+    InstanceClasses part{fits ? round : classes.count, classes.inner, classes.entries, {}};
+    std::vector<std::int32_t> elements;
+    elements.reserve(static_cast<std::size_t>(part.count) * length);
+    for (const std::int32_t number : part.each()) {
+        const auto& row = of_class[static_cast<std::size_t>(number)];
+        elements.insert(elements.end(), row.begin(), row.end());
+    }
+    const Shape part_shape(shape.begin() + static_cast<std::ptrdiff_t>(fits ? axis : 0),
+                           shape.end());
+    return spread(pattern_of(elements, part_shape), formats, Format{});
+}
+
+/// The body of each class.
+struct ClassBodies {
+    std::vector<Body> bodies;
+    InstanceClasses classes;
+
+    Bodies each() && { return {std::move(bodies), classes.each()}; }
+};
+
 /// Formats of a result: results [first, first + length) of each instance's body.
-PerElement<Format> per_element(const Bodies& bodies, std::size_t first, std::size_t length,
+PerElement<Format> per_element(const ClassBodies& bodies, std::size_t first, std::size_t length,
                                const Shape& shape) {
     FormatNumbers numbers;
     std::vector<std::vector<std::int32_t>> of_body;
@@ -314,21 +330,10 @@ PerElement<Format> per_element(const Bodies& bodies, std::size_t first, std::siz
             row.push_back(numbers.number(body.outputs[first + i]));
         }
     }
-    if (numbers.formats().size() == 1) {
-        return numbers.formats().front();
-    }
-    std::vector<std::int32_t> elements;
-    elements.reserve(bodies.body_of.size() * length);
-    for (const std::int32_t body : bodies.body_of) {
-        const auto& row = of_body[static_cast<std::size_t>(body)];
-        elements.insert(elements.end(), row.begin(), row.end());
-    }
-    return spread(pattern_of(elements, shape), numbers.formats(), Format{});
+    return formats_of_instances(bodies.classes, of_body, length, numbers.formats(), shape);
 }
 
-}  // namespace
-
-Bodies map_bodies(const Node& node, std::span<const TensorType> inputs) {
+ClassBodies map_classes(const Node& node, std::span<const TensorType> inputs) {
     require_fixed(node, inputs);
     // A map without inputs is a fixed-point constant.
     Shape shape = inputs.empty() ? node.fields<FixedConstantFields>().value.shape : inputs[0].shape;
@@ -341,10 +346,8 @@ Bodies map_bodies(const Node& node, std::span<const TensorType> inputs) {
         }
         shape = *joined;
     }
-    Classes classes = element_classes(node, inputs, shape);
-    Bodies out;
-    out.body_of = std::move(classes.class_of);
-    for (const std::int64_t e : classes.first) {
+    ClassBodies out{{}, element_classes(node, inputs, shape)};
+    for (const std::int64_t e : out.classes.first) {
         std::vector<Format> formats;
         for (const TensorType& type : inputs) {
             formats.push_back(type.fixed->at(broadcast_element(type.shape, shape, e)));
@@ -357,7 +360,7 @@ Bodies map_bodies(const Node& node, std::span<const TensorType> inputs) {
     return out;
 }
 
-Bodies row_bodies(const Node& node, std::span<const TensorType> inputs) {
+ClassBodies row_body_classes(const Node& node, std::span<const TensorType> inputs) {
     require_fixed(node, inputs);
     const TensorType& x = inputs[0];
     if (x.shape.empty() || x.shape.back() == 0) {
@@ -365,10 +368,8 @@ Bodies row_bodies(const Node& node, std::span<const TensorType> inputs) {
                       fmt::format("operator {} needs a last axis with elements", node.op->name));
     }
     const std::int64_t length = x.shape.back();
-    Bodies out;
-    const RowClasses classes = row_classes(x, length, 1);
-    out.body_of = classes.class_of;
-    for (const std::int64_t r : classes.first) {
+    ClassBodies out{{}, row_classes(x, length, 1)};
+    for (const std::int64_t r : out.classes.first) {
         std::vector<Format> row;
         for (std::int64_t k = 0; k < length; ++k) {
             row.push_back(x.fixed->at(r * length + k));
@@ -385,8 +386,18 @@ Bodies row_bodies(const Node& node, std::span<const TensorType> inputs) {
     return out;
 }
 
+}  // namespace
+
+Bodies map_bodies(const Node& node, std::span<const TensorType> inputs) {
+    return map_classes(node, inputs).each();
+}
+
+Bodies row_bodies(const Node& node, std::span<const TensorType> inputs) {
+    return row_body_classes(node, inputs).each();
+}
+
 std::vector<TensorType> infer_map(const Node& node, std::span<const TensorType> inputs) {
-    const Bodies bodies = map_bodies(node, inputs);
+    const ClassBodies bodies = map_classes(node, inputs);
     Shape shape = inputs.empty() ? node.fields<FixedConstantFields>().value.shape : inputs[0].shape;
     for (const TensorType& type : inputs) {
         shape = *broadcast(shape, type.shape);
@@ -398,7 +409,7 @@ std::vector<TensorType> infer_map(const Node& node, std::span<const TensorType> 
 
 std::vector<TensorType> infer_row(const Node& node, std::span<const TensorType> inputs,
                                   const std::vector<Shape>& shapes) {
-    const Bodies bodies = row_bodies(node, inputs);
+    const ClassBodies bodies = row_body_classes(node, inputs);
     const std::int64_t rows = element_count(inputs[0].shape) / inputs[0].shape.back();
     std::vector<TensorType> types;
     std::size_t first = 0;
@@ -483,21 +494,67 @@ std::vector<Tensor> move_reference(const Node& node, std::span<const Tensor* con
     return {out};
 }
 
-ContractForms contract_forms(const Node& node, const TensorType& input) {
+namespace {
+
+struct FormClasses {
+    std::vector<ContractForm> forms;
+    InstanceClasses classes;
+};
+FormClasses form_classes(const Node& node, const TensorType& input) {
     const auto& fields = node.fields<ContractFields>();
     const std::int64_t groups = fields.weights.shape[0];
     const std::int64_t length = fields.weights.shape[1];
-    ContractForms out;
-    RowClasses classes = row_classes(input, length, groups);
-    for (const std::int64_t r : classes.first) {
+    FormClasses out{{}, row_classes(input, length, groups)};
+    for (const std::int64_t r : out.classes.first) {
         std::vector<Format> row;
         for (std::int64_t k = 0; k < length; ++k) {
             row.push_back(input.fixed->at(r * length + k));
         }
         out.forms.push_back(make_form(node, std::move(row), r % groups));
     }
-    out.form_of = std::move(classes.class_of);
     return out;
+}
+
+std::vector<TensorType> infer_contract(const Node& node, std::span<const TensorType> inputs) {
+    require_fixed(node, inputs);
+    const auto& fields = node.fields<ContractFields>();
+    const TensorType& x = inputs[0];
+    const Shape& w = fields.weights.shape;
+    const bool grouped = w.size() == 3 && w[0] > 1;
+    const bool fits = w.size() == 3 && !x.shape.empty() && x.shape.back() == w[1] &&
+                      (!grouped || (x.shape.size() >= 2 && x.shape[x.shape.size() - 2] == w[0])) &&
+                      element_count(w) == static_cast<std::int64_t>(fields.weights.values.size());
+    if (!fits) {
+        throw Failure(Code::operator_inputs, node.where,
+                      fmt::format("an input of shape {} does not fit weights of shape {}",
+                                  to_string(x.shape), to_string(w)));
+    }
+    Shape shape = x.shape;
+    shape.back() = w[2];
+    const FormClasses forms = form_classes(node, x);
+    TensorType type{shape, std::nullopt};
+    if (forms.forms.size() == 1) {
+        type.fixed = PerElement<Format>::each(forms.forms.front().outputs);
+        return {type};
+    }
+    FormatNumbers numbers;
+    std::vector<std::vector<std::int32_t>> of_form;
+    for (const ContractForm& form : forms.forms) {
+        auto& row = of_form.emplace_back();
+        for (const Format& format : form.outputs) {
+            row.push_back(numbers.number(format));
+        }
+    }
+    type.fixed = formats_of_instances(forms.classes, of_form, static_cast<std::size_t>(w[2]),
+                                      numbers.formats(), shape);
+    return {type};
+}
+
+}  // namespace
+
+ContractForms contract_forms(const Node& node, const TensorType& input) {
+    FormClasses forms = form_classes(node, input);
+    return {std::move(forms.forms), forms.classes.each()};
 }
 
 const network::Operator fixed_constant_operator = {
