@@ -4,6 +4,8 @@
 #include <cstring>
 #include <utility>
 
+#include "linear/local_search.h"
+
 namespace gatewright::schedule {
 
 namespace {
@@ -74,7 +76,8 @@ Matrix side_by_side(const Members& members, std::size_t form) {
 }
 
 std::int64_t cost_of(const linear::Figures& figures) {
-    return figures.full_adder_bits + 8 * figures.adders;
+    const linear::Price price;
+    return price.per_bit * figures.full_adder_bits + price.per_adder * figures.adders;
 }
 
 }  // namespace
@@ -127,7 +130,8 @@ void ContractionGraphs::solve_together(std::vector<Member> members) {
             first += matrix.n_out;
             const linear::Figures own = linear::figures_of(solve(matrix, ranges), ranges);
             alone += cost_of(own);
-            deeper = deeper || linear::figures_of(parts.back(), ranges).depth > own.depth;
+            deeper = deeper || (search_.attempts.extra_depth >= 0 &&
+                                linear::figures_of(parts.back(), ranges).depth > own.depth);
         }
         const bool take = cost_of(linear::figures_of(whole, ranges)) < alone && !deeper;
         for (std::size_t m = 0; m < members.size(); ++m) {

@@ -12,9 +12,9 @@ namespace gatewright::schedule {
 
 /// The adder graphs of a model's contractions. Equal matrices of equal ranges are solved once.
 /// Contractions that read the same values (queries, keys and values; parallel branches) are also
-/// solved as one matrix, whose sums they share; that is taken where it is cheaper and makes none of
-/// them deeper. Each still has a graph of its own: what two of them have in common is the same
-/// additions of the same values, which the builder of bits makes once.
+/// solved as one matrix, whose sums they share; that is taken where it is cheaper and, if the depth
+/// is limited, makes none of them deeper. Each still has a graph of its own: what two of them have
+/// in common is the same additions of the same values, which the builder of bits makes once.
 class ContractionGraphs {
   public:
     ContractionGraphs(const network::Network& network, const linear::Search& search)
