@@ -299,9 +299,16 @@ class Circuit:
         operands = [self.ranges[w] for w in wires]
         low, high = self.interval(op, operands, numbers)
         fits = least <= low and high <= most
-        form = self.form(op, wires, numbers)
+        is_bitwise = op in ("bit_not", "bit_xor")
+        form = (
+            self.unsigned_form(op, wires, least, most)
+            if is_bitwise
+            else self.form(op, wires, numbers)
+        )
         ends = None if form is None else hull(form, self.ranges)
-        if ends:
+        if ends and is_bitwise and not fits:
+            low, high = ends  # the form is that of the result, reduced to an unsigned number
+        elif ends:
             low, high = max(low, ends[0]), min(high, ends[1])
         if least <= low and high <= most:
             self.proofs["by_interval" if fits else "by_linear_form"] += 1
@@ -392,6 +399,20 @@ class Circuit:
                     if not set(factor) - {None}:
                         return combine((factor.get(None, 0), other))
         return None
+
+    def unsigned_form(self, op, wires, least, most):
+        """An unsigned complement, or an inverted sign, as a sum; None if it is none."""
+        if least != 0:
+            return None
+        low, high = self.ranges[wires[0]]
+        if op == "bit_not":
+            inside = low >= 0 and high <= most
+            return combine((-1, self.forms[wires[0]]), (1, {None: most})) if inside else None
+        half = (most + 1) // 2
+        mask, _, numbers, _, _ = self.steps[wires[1]]
+        if (mask, numbers) != ("constant", [half]) or low < -half or high >= half:
+            return None
+        return combine((1, self.forms[wires[0]]), (1, {None: half}))
 
 
 def check_wires(ranges, nodes, folder):
