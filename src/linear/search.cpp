@@ -14,7 +14,7 @@ std::span<const NamedSearch> named_searches() {
          {.attempts = {.most_attempts = 2}, .improvement = 0}},
         {"normal", "about 0.1 s for 16 x 16 weights of 8 bits, 2 s for 64 x 64", {}},
         {"high",
-         "about 1.5 s for 16 x 16 weights of 8 bits, 30 s for 64 x 64",
+         "about 2 s for 16 x 16 weights of 8 bits, 30 s for 64 x 64",
          {.attempts = {.search = 400'000'000, .most_attempts = 32},
           .improvement = 50'000,
           .most_improvement = 2'000'000'000}},
