@@ -65,7 +65,7 @@ class KerasModel:
 
     @classmethod
     def has(cls, case):
-        """Whether a case of ../shared/layers is of this framework."""
+        """Whether a case is of this framework."""
         return case["framework"].startswith(cls.framework)
 
     @staticmethod
@@ -138,7 +138,7 @@ class Hgq2Model(KerasModel):
 class OnnxModel:
     """A model of ONNX operators: nodes and their attributes."""
 
-    family = "onnx"
+    framework = "onnx"
 
     def __init__(self, model, weights, folder):
         import onnx
@@ -154,8 +154,8 @@ class OnnxModel:
 
     @classmethod
     def has(cls, case):
-        """Whether a case of ../shared/layers is of this framework."""
-        return case["family"] == cls.family
+        """Whether a case is of this framework."""
+        return case["framework"] == cls.framework
 
     @staticmethod
     def plain_value(attribute):
@@ -215,7 +215,7 @@ class OnnxModel:
 class QonnxModel(OnnxModel):
     """Of QONNX, and of quantisers in standard operators."""
 
-    family = "qonnx"
+    framework = "qonnx"
 
 
 class TorchModel:
@@ -237,8 +237,8 @@ class TorchModel:
 
     @classmethod
     def has(cls, case):
-        """Whether a case of ../shared/layers is of this framework."""
-        return case["family"] == "torch"
+        """Whether a case is of this framework."""
+        return case["framework"] == "torch"
 
     @staticmethod
     def layer_of(node):

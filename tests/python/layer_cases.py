@@ -1,21 +1,33 @@
-"""One-layer models of ../shared/layers: runs cases and tells match, refused, wrong or crashed.
+"""One-layer models: runs cases and tells match, refused, wrong or crashed.
 
-As a program: python tests/python/layer_cases.py FAMILY [PART ...] [--jobs N] [--only OUTCOME]
-runs the cases of keras, torch, onnx or qonnx whose names contain one of the parts, prints every
-case that did not come out as its manifest says, and the counts.
+Those of ../shared/layers lie beside the repository; those of tests/fixtures/layer_models are part
+of it. As a program:
+
+    python tests/python/layer_cases.py FAMILY [PART ...] [--jobs N] [--only OUTCOME]
+
+runs the cases of a family whose names contain one of the parts, prints every case that did not
+come out as its manifest says, and the counts.
 """
 
 import argparse
+import hashlib
 import json
 import multiprocessing
 import sys
+import tarfile
+import tempfile
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-LAYERS = Path(__file__).resolve().parents[3] / "shared/layers"
-FAMILIES = ("keras", "torch", "onnx", "qonnx")
+ROOT = Path(__file__).resolve().parents[2]
+LAYERS = ROOT.parent / "shared/layers"
+ARCHIVES = ROOT / "tests/fixtures/layer_models"
+SHARED = ("keras", "torch", "onnx", "qonnx")
+OWN = tuple(sorted(f"own_{path.name.split('.')[0]}" for path in ARCHIVES.glob("*.tar.xz")))
+FAMILIES = SHARED + OWN
 ENDINGS = {
     "keras_h5": ".h5",
     "keras_json": ".json",
@@ -29,15 +41,40 @@ ENDINGS = {
 
 def read_manifest(family):
     """The cases of a family, [] if it is not there."""
-    manifest = LAYERS / family / "manifest.json"
+    folder = unpacked(family) if family in OWN else LAYERS / family
+    manifest = folder / "manifest.json"
     if not manifest.is_file():
         return []
-    return [{**case, "family": family} for case in json.loads(manifest.read_text())]
+    return [
+        {**case, "family": family, "folder": str(folder / case["name"])}
+        for case in json.loads(manifest.read_text())
+    ]
+
+
+@cache
+def unpacked(family):
+    """The folder with the cases of an archive, which stays in build/ until the archive changes."""
+    archive = ARCHIVES / f"{family.removeprefix('own_')}.tar.xz"
+    data = archive.read_bytes()
+    folder = ROOT / "build/layer_models" / f"{family}-{hashlib.sha256(data).hexdigest()[:12]}"
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            tempfile.TemporaryDirectory(dir=folder.parent) as scratch,
+            tarfile.open(archive) as tar,
+        ):
+            whole = Path(scratch) / "cases"
+            tar.extractall(whole, filter="data")
+            try:
+                whole.rename(folder)
+            except OSError:  # another process was first
+                assert folder.is_dir()
+    return folder
 
 
 def model_files(case):
     """The model's file, and the file of its weights or None."""
-    folder = LAYERS / case["family"] / case["name"]
+    folder = Path(case["folder"])
     ending = ENDINGS[case["loader"]]
     (model,) = [folder / f for f in case["files"] if f.endswith(ending)]
     if case["loader"] != "keras_json":
@@ -50,7 +87,7 @@ def evaluate(case):
     """Reference outputs and predicted ones, in order; whole batches or sample by sample."""
     import gatewright
 
-    stored = np.load(LAYERS / case["family"] / case["name"] / case["io"])
+    stored = np.load(Path(case["folder"]) / case["io"])
     xs = sorted((k for k in stored if k[0] == "x"), key=lambda k: int(k[1:] or 0))
     ys = sorted((k for k in stored if k[0] == "y"), key=lambda k: int(k[1:] or 0))
     model = gatewright.load(*model_files(case))
@@ -147,11 +184,10 @@ def main():
     parser.add_argument("--only", help="print only cases of this outcome")
     parser.add_argument("--build", default="build/release", help="where the package was built")
     arguments = parser.parse_args()
-    root = Path(__file__).resolve().parents[2]
-    sys.path.insert(0, str(root / arguments.build / "python"))
+    sys.path.insert(0, str(ROOT / arguments.build / "python"))
     import os
 
-    os.environ["PYTHONPATH"] = str(root / arguments.build / "python")
+    os.environ["PYTHONPATH"] = str(ROOT / arguments.build / "python")
     cases = [
         case
         for case in read_manifest(arguments.family)

@@ -6,7 +6,8 @@
 SOURCES are folders in which wheels were unpacked (pip download --no-deps, unzip), for instance
 those of keras 2.15.0 and QKeras 0.9.0 for qkeras, as its classes stand on those of Keras. torch,
 torch_modules, onnx and qonnx are asked from the packages themselves, which must be installed.
-A new row has the status "?", which the tests refuse: the statement is ours to make.
+A new row has the status "?", which the tests refuse: the statement is ours to make. Rows whose
+default is "in files" stay: they are arguments that files have and constructors do not.
 """
 
 import argparse
@@ -202,6 +203,12 @@ def main():
             row = dict.fromkeys(COLUMNS, "") | {"layer": layer, "argument": argument}
             row = old.get((layer, argument), row | {"status": "?"})
             new.append(row | {"default": default})
+    listed_ones = {(row["layer"], row["argument"]) for row in new}
+    new += [
+        row
+        for key, row in old.items()
+        if row["default"] == IN_FILES and key not in listed_ones and row["layer"] not in refused
+    ]
     write_rows(given.framework, new)
 
 
