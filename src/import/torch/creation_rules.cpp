@@ -12,7 +12,8 @@ namespace {
 
 Operand made(Call& call, Shape shape, double value) {
     if (!checked_element_count(shape) || *checked_element_count(shape) > (std::int64_t{1} << 28)) {
-        call.refuse(fmt::format("a tensor of shape {} is too large", to_string(shape)));
+        call.refuse(fmt::format("a tensor of shape {} is too large", to_string(shape)),
+                    "Make a tensor of fewer elements.");
     }
     const ScalarType type = call.result_type();
     if (type == ScalarType::float32) {
@@ -74,6 +75,12 @@ void empty_like(Call& call) {
     filled_like(call, 0);
 }
 
+/// The order of the axes in memory says nothing of what they hold.
+void empty_permuted(Call& call) {
+    call.ignore("physical_layout");
+    filled(call, 0);
+}
+
 /// self with all elements replaced.
 void fill(Call& call, std::optional<double> fixed) {
     const Operand x = call.operand("self");
@@ -88,14 +95,36 @@ void fill(Call& call, std::optional<double> fixed) {
     call.set(call.add(all(0), value));
 }
 
+/// An integer argument; nothing if it is of another kind.
+std::optional<Extent> extent_of(Call& call, std::string_view name) {
+    for (const auto& [key, argument] : call.node().arguments) {
+        if (key == name && argument.kind == Argument::Kind::integer) {
+            return call.importer().number(argument.integers.front(), call.where(std::string(name)));
+        }
+    }
+    return std::nullopt;
+}
+
 void arange(Call& call) {
     call.ignore("dtype");
+    if (const auto all = extent_of(call, "end"); all && all->batch) {
+        // One number for each sample: where its part of all elements begins.
+        if (call.integer("start", 0) != 0 || !call.has("step") ||
+            call.integer("step") != all->value || call.outputs() != 1) {
+            throw BatchMixed();
+        }
+        call.ignore("end");
+        call.importer().define_starts(call.node().outputs.front(), all->value);
+        return;
+    }
     const double start = call.has("start") ? call.real("start") : 0;
     const double end = call.real("end");
     const double step = call.has("step") ? call.real("step") : 1;
     const double count = std::ceil((end - start) / step);
     if (step == 0 || !(count >= 0) || count > 1e8) {
-        call.refuse(fmt::format("it counts from {} to {} by {}", start, end, step));
+        call.refuse(fmt::format("it counts from {} to {} by {}", start, end, step),
+                    "Count at most 100,000,000 steps, and towards the end.",
+                    step == 0 ? "step" : "end");
     }
     Tensor out{{static_cast<std::int64_t>(count)}, {}};
     const bool single = call.result_type() == ScalarType::float32;
@@ -154,6 +183,7 @@ const RuleRow rows[] = {
     {"aten.new_ones", "default", [](Call& c) { new_filled(c, 1); }},
     {"aten.new_full", "default", [](Call& c) { new_filled(c, std::nullopt); }},
     {"aten.empty", "memory_format", &empty},
+    {"aten.empty_permuted", "default", &empty_permuted},
     {"aten.empty_like", "default", &empty_like},
     {"aten.new_empty", "default", [](Call& c) { new_filled(c, 0); }},
     {"aten.fill", "Scalar Tensor", [](Call& c) { fill(c, std::nullopt); }},

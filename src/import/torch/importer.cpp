@@ -8,6 +8,7 @@
 
 #include "import/layers/refusal.h"
 #include "import/torch/none_arguments.h"
+#include "import/torch/required_arguments.h"
 #include "import/torch/rules.h"
 
 namespace gatewright::torch {
@@ -79,6 +80,18 @@ std::string value_text(const Argument& argument) {
     }
 }
 
+/// The arguments of a node that are no tensors, for messages.
+std::vector<layers::Setting> settings_of(const GraphNode& node) {
+    std::vector<layers::Setting> out;
+    for (const auto& [name, argument] : node.arguments) {
+        std::string value = value_text(argument);
+        if (!value.empty()) {
+            out.push_back({name, std::move(value)});
+        }
+    }
+    return out;
+}
+
 }  // namespace
 
 Location location_of(const Program& program, const GraphNode& node, std::string attribute) {
@@ -106,6 +119,11 @@ ScalarType Importer::type_of(const std::string& name) const {
     return meta == program_.metas.end() ? ScalarType::unknown : meta->second.type;
 }
 
+std::optional<std::int64_t> Importer::starts(const std::string& name) const {
+    const auto found = starts_.find(name);
+    return found == starts_.end() ? std::nullopt : std::optional(found->second);
+}
+
 const Operand& Importer::find(const std::string& name) {
     const auto stale = stale_.find(name);
     if (stale != stale_.end()) {
@@ -120,6 +138,9 @@ const Operand& Importer::find(const std::string& name) {
     }
     const auto stored = program_.stored.find(name);
     const Location where{program_.file, name, "", ""};
+    if (starts_.contains(name)) {
+        throw BatchMixed();
+    }
     if (stored == program_.stored.end()) {
         throw Failure(Code::model_config_malformed, where,
                       "this value is used, but nothing gives it",
@@ -376,7 +397,7 @@ void Importer::convert(const GraphNode& node, Diagnostics& diagnostics) {
     }
     for (const auto& [name, argument] : node.arguments) {
         for (const std::string& value : argument.names) {
-            if (!value.empty() && !known(value)) {
+            if (!value.empty() && !known(value) && !starts(value)) {
                 if (!diagnostics.has_errors()) {
                     diagnostics.add(
                         Code::unsupported_form, location_of(program_, node, name),
@@ -401,6 +422,14 @@ void Importer::convert(const GraphNode& node, Diagnostics& diagnostics) {
             if (argument.kind == Argument::Kind::none && !takes_none(node.target, name)) {
                 call.refuse("it is None, which this operator does not take",
                             "Export the model again with torch.export.save.", name);
+            }
+        }
+        for (const std::string_view name : required_arguments(node.target)) {
+            if (std::none_of(node.arguments.begin(), node.arguments.end(),
+                             [&](const auto& one) { return one.first == name; })) {
+                throw Failure(
+                    Code::model_config_malformed, location_of(program_, node, std::string(name)),
+                    "this argument is missing", "Export the model again with torch.export.save.");
             }
         }
         const std::optional<int> join_of =
@@ -440,7 +469,8 @@ void Importer::convert(const GraphNode& node, Diagnostics& diagnostics) {
                 at = find_argument("dim");
             }
             const Diagnostic full = layers::completed(
-                named, at == node.arguments.end() ? std::string() : value_text(at->second));
+                named, at == node.arguments.end() ? std::string() : value_text(at->second),
+                settings_of(node));
             diagnostics.add(full.code, full.where, full.message, full.remedy);
         }
     }
@@ -465,6 +495,12 @@ void Importer::add_outputs(Diagnostics& diagnostics) {
             throw BatchMixed();
         }
         layers::Builder builder(out_.network, where);
+        if (y.batch_axis > 0 && has_free_extents(program_)) {
+            throw Failure(Code::unsupported_form, where,
+                          fmt::format("the batch is its axis {}, and must be the first",
+                                      y.batch_axis),
+                          "Give it with the batch in front (transpose), or leave it out.");
+        }
         if (mode_ != BatchMode::none && y.batch_axis != 0) {
             // With a batch of one, its axis is there and goes.
             const Shape& shape = y.sample_shape();

@@ -124,6 +124,10 @@ class Importer {
     /// axes are the program's.
     std::optional<int> joined(const std::string& name) const;
     void join(const std::string& name, int axis) { joined_[name] = axis; }
+    /// A value that holds 0, n, 2 n, ... up to the elements of all samples, n in each: where the
+    /// bags of an EmbeddingBag begin. Nothing else reads it (BatchMixed).
+    void define_starts(const std::string& name, std::int64_t step) { starts_[name] = step; }
+    std::optional<std::int64_t> starts(const std::string& name) const;
     /// The extent that the program declares for the batch axis; nothing if it is free or not
     /// followed.
     std::optional<std::int64_t> declared_batch() const { return declared_batch_; }
@@ -154,6 +158,7 @@ class Importer {
     std::map<std::string, Operand> values_;
     std::map<std::string, Extent> numbers_;
     std::map<std::string, int> joined_;
+    std::map<std::string, std::int64_t> starts_;
     std::map<std::string, std::string> roots_;  ///< of views: the tensor that they show
     std::map<std::string, const GraphNode*> views_;
     std::map<std::string, std::string> stale_;  ///< values that a later layer wrote into: which

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "import/torch/rules.h"
@@ -35,6 +36,20 @@ Tensor number_or_tensor(Call& call, const char* name) {
     }
     return x.constant;
 }
+
+/// What PyTorch takes for the type of levels.
+struct LevelRange {
+    ScalarType type;
+    double low;
+    double high;
+};
+
+constexpr LevelRange ranges[] = {
+    {ScalarType::uint8, 0, 255},
+    {ScalarType::int8, -128, 127},
+    {ScalarType::int16, -32768, 32767},
+    {ScalarType::int32, -0x1p31, 0x1p31 - 1},
+};
 
 /// A parameter per position of an axis, shaped to broadcast to x in the program's shape.
 Tensor along(Call& call, Tensor parameter, const Operand& x, const char* name) {
@@ -79,6 +94,38 @@ Parameters parameters_of(Call& call, const Operand& x, const char* scale, const 
     return p;
 }
 
+/// PyTorch runs no fake quantiser whose zero point is no level, unless it is a tensor for all of x
+/// or not an integer.
+void expect_zero_among_levels(Call& call, const Parameters& p) {
+    const bool per_tensor = call.node().target.find("per_tensor") != std::string::npos;
+    if (p.real_zero_point || (per_tensor && call.type_of("zero_point") != ScalarType::unknown)) {
+        return;
+    }
+    for (const double value : p.zero_point.values) {
+        call.demand(value >= p.low && value <= p.high, "zero_point",
+                    fmt::format("{} is not within quant_min {} and quant_max {}, and PyTorch "
+                                "refuses to run it",
+                                value, p.low, p.high),
+                    "Use a zero point that is one of the levels.");
+    }
+}
+
+/// The levels must be numbers of the type that is written.
+void expect_levels_of(Call& call, const Parameters& p) {
+    const ScalarType type = call.type("dtype", ScalarType::unknown);
+    const auto* row = std::find_if(std::begin(ranges), std::end(ranges),
+                                   [&](const LevelRange& r) { return r.type == type; });
+    call.demand(row != std::end(ranges), "dtype", "levels of that type are not supported",
+                "Quantise to int8, uint8, int16 or int32.");
+    for (const auto& [name, value] : {std::pair("quant_min", p.low), {"quant_max", p.high}}) {
+        call.demand(value >= row->low && value <= row->high, name,
+                    fmt::format("a level of {} does not fit the type, and PyTorch refuses to run "
+                                "it",
+                                value),
+                    "Use levels within the type's range.");
+    }
+}
+
 /// scale (clip(round(x / scale) + z, low, high) - z)
 Operand fake_quantised(Call& call, const Operand& x, const Parameters& p) {
     FakeQuantizeFields fields;
@@ -105,6 +152,7 @@ Operand fake_quantised(Call& call, const Operand& x, const Parameters& p) {
 void fake_quantize(Call& call) {
     const Operand x = call.operand("self");
     const Parameters p = parameters_of(call, x, "scale", "zero_point");
+    expect_zero_among_levels(call, p);
     if (call.has("fake_quant_enabled")) {
         call.refuse("it learns its parameters or switches by a tensor",
                     "Convert the model before the export.", "fake_quant_enabled");
@@ -120,9 +168,9 @@ Operand exact(Call& call, const Operator& op, const Operand& a, Tensor b) {
 /// The integer levels, as numbers.
 void quantize(Call& call, bool channels) {
     const Operand x = call.operand("input");
-    call.ignore("dtype");  // its range holds the levels: they are clipped
     const Parameters p = parameters_of(call, x, channels ? "scales" : "scale",
                                        channels ? "zero_points" : "zero_point");
+    expect_levels_of(call, p);
     const Operand y = fake_quantised(call, x, p);
     call.set(exact(call, add_operator, exact(call, divide_operator, y, p.scale), p.zero_point));
 }
@@ -130,7 +178,8 @@ void quantize(Call& call, bool channels) {
 void dequantize(Call& call, bool channels) {
     Operand x = call.operand("input");
     x.is_integer = false;
-    call.ignore("dtype");      // of the input
+    call.demand(call.type("dtype", ScalarType::unknown) == call.type_of("input"), "dtype",
+                "it is not the type of the levels that come in");
     call.ignore("out_dtype");  // the program says the result's type
     const Parameters p = parameters_of(call, x, channels ? "scales" : "scale",
                                        channels ? "zero_points" : "zero_point");

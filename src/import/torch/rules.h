@@ -32,6 +32,7 @@ struct RuleRow {
 std::span<const RuleRow> elementwise_rules();
 std::span<const RuleRow> comparison_rules();
 std::span<const RuleRow> shape_rules();
+std::span<const RuleRow> axis_rules();
 std::span<const RuleRow> part_rules();
 std::span<const RuleRow> creation_rules();
 std::span<const RuleRow> reduction_rules();

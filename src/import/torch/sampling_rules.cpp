@@ -59,27 +59,70 @@ void affine_grid(Call& call) {
                           theta));
 }
 
-/// Rows of a table, added up (or their mean or largest) by bags, which begin at constant positions.
+/// Where bags begin, if each sample's positions are one bag.
+bool has_a_bag_a_sample(Call& call, const Operand& index) {
+    for (const auto& [name, argument] : call.node().arguments) {
+        if (name == "offsets" && argument.kind == Argument::Kind::tensor) {
+            const auto step = call.importer().starts(argument.names.front());
+            if (!step) {
+                return false;
+            }
+            call.ignore("offsets");
+            if (call.joined("indices") != 0 || index.batch_axis != 0 ||
+                index.sample_shape() != Shape{*step} || call.flag("include_last_offset", false)) {
+                throw BatchMixed();
+            }
+            return true;
+        }
+    }
+    return false;
+}
+
+/// Rows of a table, added up (or their mean or largest) by bags, which begin at constant positions
+/// or with each sample.
 void embedding_bag(Call& call) {
     const Operand weight = call.operand("weight");
     Operand index = call.operand("indices");
     index.is_integer = false;
-    const Tensor offsets = call.constant("offsets");
     const std::int64_t mode = call.integer("mode", 0);
     call.demand(mode >= 0 && mode <= 2, "mode", "there is no such mode");
     // The operator inside counts no rows from the end, and has -1 where there is none.
     const bool inner = name_of_target(call.node().target).starts_with("aten._");
     call.demand(!call.has("padding_idx") || (inner && call.integer("padding_idx") == -1),
-                "padding_idx", "rows of that number are left out, so that the bags depend on data");
-    if (weight.batch_axis >= 0 || index.batch_axis >= 0 || index.rank() != 1 ||
-        weight.rank() != 2) {
+                "padding_idx", "rows of that number are left out, so that the bags depend on data",
+                "Make the bags without padding.");
+    if (weight.batch_axis >= 0 || weight.rank() != 2) {
         throw BatchMixed();
     }
-    Operand rows = call.emit(gather_operator, Attributes::of(GatherFields{0, false, "error"}),
-                             {weight, index}, -1)
-                       .front();
+    const char* kinds[] = {"sum", "mean", "max"};
+    const auto rows_at = [&] {
+        return call
+            .emit(gather_operator, Attributes::of(GatherFields{0, false, "error"}), {weight, index},
+                  index.batch_axis)
+            .front();
+    };
+    if (has_a_bag_a_sample(call, index)) {
+        Operand rows = rows_at();
+        if (const auto weights = call.optional("per_sample_weights")) {
+            if (call.joined("per_sample_weights") != 0 || weights->batch_axis != 0) {
+                throw BatchMixed();
+            }
+            const std::int64_t count = index.sample_shape()[0];
+            rows = call.multiply(rows, call.reshaped(*weights, {count, 1}, 0));
+        }
+        call.set(call.reduced(rows, kinds[mode], {0}, false));
+        return;
+    }
+    const Tensor offsets = call.constant("offsets");
+    if (index.batch_axis >= 0 || index.rank() != 1) {
+        throw BatchMixed();
+    }
+    Operand rows = rows_at();
     const std::int64_t count = index.sample_shape()[0];
     if (const auto weights = call.optional("per_sample_weights")) {
+        if (weights->batch_axis >= 0 || weights->rank() != 1) {
+            throw BatchMixed();
+        }
         rows = call.multiply(rows, call.reshaped(*weights, {count, 1}, -1));
     }
     std::vector<std::int64_t> begins;
@@ -89,7 +132,6 @@ void embedding_bag(Call& call) {
     if (!call.flag("include_last_offset", false)) {
         begins.push_back(count);
     }
-    const char* kinds[] = {"sum", "mean", "max"};
     std::vector<Operand> bags;
     for (std::size_t i = 0; i + 1 < begins.size(); ++i) {
         call.demand(begins[i] >= 0 && begins[i] < begins[i + 1] && begins[i + 1] <= count,
@@ -268,9 +310,9 @@ const RuleRow rows[] = {
     {"aten.grid_sampler_2d", "default", &grid_sample},
     {"aten.grid_sampler_3d", "default", &grid_sample},
     {"aten.affine_grid_generator", "default", &affine_grid},
-    {"aten.embedding_bag", "default padding_idx", &embedding_bag},
-    {"aten._embedding_bag", "default", &embedding_bag},
-    {"aten._embedding_bag_forward_only", "default", &embedding_bag},
+    {"aten.embedding_bag", "default padding_idx", &embedding_bag, false, Joined::known},
+    {"aten._embedding_bag", "default", &embedding_bag, false, Joined::known},
+    {"aten._embedding_bag_forward_only", "default", &embedding_bag, false, Joined::known},
     {"aten.as_strided", "default", &as_strided},
     {"aten.as_strided_copy", "default", &as_strided},
 };
