@@ -1,17 +1,22 @@
-// libFuzzer target of the ONNX reader: any bytes give a model or a Failure, never a crash, and
-// memory in proportion to the file. Seeds: the .onnx files of tests/diagnostics and examples.
+// libFuzzer target of the ONNX reader: any bytes give a network or a Failure, never a crash, and
+// memory in proportion to the file. Seeds: the .onnx files of tests/diagnostics, tests/fixtures and
+// examples.
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
 #include "base/diagnostics.h"
+#include "import/onnx/import.h"
 #include "import/onnx/model_file.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    using namespace gatewright;
     try {
-        gatewright::onnx::parse_model(std::as_bytes(std::span(data, size)), "fuzz.onnx", "");
-    } catch (const gatewright::Failure&) {
+        const auto bytes = std::as_bytes(std::span(data, size));
+        const layers::ImportOptions options;
+        onnx::import_model(onnx::parse_model(bytes, "fuzz.onnx", ""), options);
+    } catch (const Failure&) {
     }
     return 0;
 }
