@@ -17,8 +17,8 @@ const Json null_value;
 const HarmlessKey harmless[] = {
     {"name", "names the layer"},
     {"trainable", "concerns training only"},
-    {"dtype", "judged for all layers alike (call.cpp)"},
-    {"dtype_policy", "judged for all layers alike (call.cpp)"},
+    {"dtype", "judged for all layers alike (precision.cpp)"},
+    {"dtype_policy", "judged for all layers alike (precision.cpp)"},
     {"autocast", "casts between float types, none of which changes a value here"},
     {"batch_input_shape", "repeats the input's shape"},
     {"batch_shape", "repeats the input's shape"},
@@ -90,7 +90,8 @@ void Settings::refuse(const std::string& key, std::string message, std::string r
     Location where = where_;
     where.attribute = prefix_ + key;
     throw Failure(std::vector<Diagnostic>{layers::completed(
-        {Code::unsupported_attribute, where, std::move(message), std::move(remedy)}, shown(key))});
+        {Code::unsupported_attribute, where, std::move(message), std::move(remedy)}, shown(key),
+        {})});
 }
 
 std::string Settings::shown(const std::string& key) const {
@@ -102,6 +103,16 @@ std::string Settings::shown(const std::string& key) const {
         return fmt::format("{}", at->get<double>());  // JSON has no word for it
     }
     return layers::shortened(at->dump(-1, ' ', false, Json::error_handler_t::replace));
+}
+
+std::vector<layers::Setting> Settings::used_numbers() const {
+    std::vector<layers::Setting> out;
+    for (const std::string& key : used_) {
+        if (has(key) && !config_[key].is_object() && !config_[key].is_boolean()) {
+            out.push_back({prefix_ + key, shown(key)});
+        }
+    }
+    return out;
 }
 
 std::int64_t Settings::integer(const std::string& key) {

@@ -9,6 +9,7 @@
 
 #include "base/diagnostics.h"
 #include "import/keras/model.h"
+#include "import/layers/refusal.h"
 #include "types/shape.h"
 
 namespace gatewright::keras {
@@ -56,6 +57,8 @@ class Settings {
 
     /// The value for messages, cut to a line; empty if the key is missing.
     std::string shown(const std::string& key) const;
+    /// What was used so far of numbers, texts and lists of them, for messages.
+    std::vector<layers::Setting> used_numbers() const;
     [[noreturn]] void refuse(const std::string& key, std::string message,
                              std::string remedy = {}) const;
     /// Keys that were not used and are not harmless everywhere (see settings.cpp).

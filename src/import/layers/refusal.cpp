@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace gatewright::layers {
 
 std::string shortened(std::string_view text, std::size_t most) {
@@ -15,9 +17,35 @@ std::string shortened(std::string_view text, std::size_t most) {
     return std::string(text.substr(0, end)) + "...";
 }
 
-Diagnostic completed(Diagnostic refusal, std::string_view value) {
+namespace {
+
+/// A refusal that is of a whole layer: its settings are what can be changed.
+Diagnostic with_settings(Diagnostic refusal, const std::vector<Setting>& settings) {
+    constexpr std::size_t most = 8;
+    std::string shown;
+    for (std::size_t i = 0; i < std::min(most, settings.size()); ++i) {
+        shown += fmt::format("{}{} = {}", shown.empty() ? "" : ", ", settings[i].name,
+                             shortened(settings[i].value, 40));
+    }
+    const bool of_shapes =
+        refusal.code == Code::operator_inputs || refusal.code == Code::unsupported_form;
+    if (of_shapes && !shown.empty()) {
+        refusal.message +=
+            fmt::format(" (with {}{})", shown, settings.size() > most ? ", ..." : "");
+    }
+    if (refusal.remedy.empty()) {
+        refusal.remedy = shown.empty() ? "Give the layer other inputs, or write it in another way."
+                                       : "Give the layer other settings or other inputs.";
+    }
+    return refusal;
+}
+
+}  // namespace
+
+Diagnostic completed(Diagnostic refusal, std::string_view value,
+                     const std::vector<Setting>& settings) {
     if (refusal.where.attribute.empty()) {
-        return refusal;
+        return with_settings(std::move(refusal), settings);
     }
     const std::string shown = shortened(value);
     std::string_view bare = shown;

@@ -51,6 +51,15 @@ struct ValueText {
     std::string operator()(const auto& other) const { return kind_of(OnnxAttribute(other)); }
 };
 
+/// The attributes of a node, for messages.
+std::vector<layers::Setting> settings_of(const OnnxNode& node) {
+    std::vector<layers::Setting> out;
+    for (const auto& [name, value] : node.attributes) {
+        out.push_back({name, std::visit(ValueText{}, value)});
+    }
+    return out;
+}
+
 }  // namespace
 
 ElementType Importer::type(const std::string& name) const {
@@ -159,9 +168,10 @@ void Importer::convert(const OnnxNode& node, Diagnostics& diagnostics) {
     } catch (const Failure& failure) {
         for (const Diagnostic& d : failure.diagnostics()) {
             const auto at = node.attributes.find(d.where.attribute);
-            const Diagnostic full = layers::completed(d, at == node.attributes.end()
-                                                             ? std::string()
-                                                             : std::visit(ValueText{}, at->second));
+            const Diagnostic full = layers::completed(
+                d,
+                at == node.attributes.end() ? std::string() : std::visit(ValueText{}, at->second),
+                settings_of(node));
             diagnostics.add(full.code, full.where, full.message, full.remedy);
         }
     }
@@ -335,6 +345,10 @@ network::ImportedModel import_onnx(const std::string& file, const layers::Import
     if (!options.input_shape.empty()) {
         fill_free_extents(model, options.input_shape);
     }
+    return import_model(model, options);
+}
+
+network::ImportedModel import_model(const OnnxModel& model, const layers::ImportOptions& options) {
     for (const FirstAxis first_axis : {FirstAxis::samples, FirstAxis::one_sample}) {
         try {
             return Importer(model, first_axis, options).run();
