@@ -419,9 +419,27 @@ Object read_object(const Json& serialised, const Location& where) {
     return out;
 }
 
+namespace {
+
+/// Keras 3 leaves the modules out of .h5 files. Its operations are what is called as it calls
+/// layers and has not what the configuration of each layer has.
+bool is_bare_operation(const Json& serialised, const Object& object) {
+    const Json* calls = find(serialised, "inbound_nodes");
+    return object.package.empty() && !is_model_class(object) &&
+           find(serialised, "module") == nullptr && calls != nullptr && calls->is_array() &&
+           !calls->empty() && calls->front().is_object() && calls->front().contains("args") &&
+           object.config.is_object() && !object.config.contains("trainable") &&
+           !object.config.contains("dtype");
+}
+
+}  // namespace
+
 Layer read_layer(const Json& serialised, const Location& where) {
     Layer layer;
     static_cast<Object&>(layer) = read_object(serialised, where);
+    if (is_bare_operation(serialised, layer)) {
+        layer.package = "keras.ops";
+    }
     if (is_model_class(layer)) {
         layer.graph = std::make_shared<const Graph>(
             read_graph(layer, {where.file, layer.name, layer.class_name, ""}));

@@ -2,7 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <functional>
+
+#include "operators/layers.h"
+#include "operators/selection.h"
 
 namespace gatewright::keras {
 
@@ -119,6 +123,71 @@ Operand x_of(Call& call) {
     return operand_of(call, 0,
                       {"x", "inputs", "input", "a", "input_tensor", "features", "logits", "values",
                        "value", "tensor", "images"});
+}
+
+double real_of(Call& call, const char* name, std::size_t position, double otherwise) {
+    const Json& given = parameter(call, {name}, position);
+    if (given.is_null()) {
+        return otherwise;
+    }
+    if (!given.is_number()) {
+        call.refuse("it is no number", {}, name);
+    }
+    return given.get<double>();
+}
+
+std::int64_t sample_axis(Call& call, const Operand& x, std::optional<std::int64_t> otherwise,
+                         const char* name, std::size_t position) {
+    const Json& given = parameter(call, {name}, position);
+    if (given.is_null() && !otherwise) {
+        throw layers::BatchMixed();  // all elements, of all samples
+    }
+    return call.axis(x, given.is_null() ? *otherwise : integer_of(call, given, name));
+}
+
+Shape axes_of(Call& call, const Operand& x, const Json& given, const char* name) {
+    Shape out;
+    for (const std::int64_t axis : integers_of(call, given, name)) {
+        out.push_back(call.axis(x, axis));
+    }
+    std::sort(out.begin(), out.end());
+    if (out.empty() || std::adjacent_find(out.begin(), out.end()) != out.end()) {
+        call.refuse("it names an axis twice, or none", {}, name);
+    }
+    return out;
+}
+
+Shape reduced_axes(Call& call, const Operand& x, std::size_t position) {
+    const Json& given = parameter(call, {"axis"}, position);
+    if (given.is_null()) {
+        throw layers::BatchMixed();
+    }
+    return axes_of(call, x, given, "axis");
+}
+
+Operand joined(Call& call, const char* name, const Operand& a, const Operand& b) {
+    return call.elementwise(operators::join_operator, Attributes::of(operators::JoinFields{name}),
+                            {a, b});
+}
+
+Operand chosen(Call& call, const Operand& condition, const Operand& a, const Operand& b) {
+    return call.elementwise(operators::select_operator, Attributes(), {condition, a, b});
+}
+
+std::vector<Operand> ordered(Call& call, const Operand& x, std::int64_t axis) {
+    operators::TopKLayerFields fields;
+    fields.axis = axis;
+    fields.k = x.sample_shape()[static_cast<std::size_t>(axis)];
+    fields.smallest = true;
+    return call.emit(operators::top_k_operator, Attributes::of(fields), {x}, x.batch_axis);
+}
+
+std::vector<RuleRow> op_rules(std::span<const OpRow> rows) {
+    std::vector<RuleRow> out;
+    for (const OpRow& row : rows) {
+        out.push_back({row.name, row.rule, Masking::ends, "keras.ops"});
+    }
+    return out;
 }
 
 }  // namespace gatewright::keras

@@ -19,28 +19,13 @@ namespace {
 
 using namespace gatewright::operators;
 
-/// Axes of a sample in order, each once.
-Shape axes_of(Call& call, const Operand& x, const Json& given, const char* name) {
-    Shape out;
-    for (const std::int64_t axis : integers_of(call, given, name)) {
-        out.push_back(call.axis(x, axis));
-    }
-    std::sort(out.begin(), out.end());
-    if (out.empty() || std::adjacent_find(out.begin(), out.end()) != out.end()) {
-        call.refuse("it names an axis twice, or none", {}, name);
-    }
-    return out;
-}
-
 double epsilon_of(Call& call, std::size_t position) {
-    const Json& given = parameter(call, {"epsilon"}, position);
-    if (given.is_null()) {
-        return 1e-7;  // keras.config.epsilon(), unless someone set another one
-    }
-    if (!given.is_number() || !(given.get<double>() >= 0)) {
+    // keras.config.epsilon(), unless someone set another one.
+    const double epsilon = real_of(call, "epsilon", position, 1e-7);
+    if (!(epsilon >= 0)) {
         call.refuse("it is no positive number", {}, "epsilon");
     }
-    return given.get<double>();
+    return epsilon;
 }
 
 Shape normalised_axes(Call& call, const Operand& x, std::size_t position) {
@@ -247,7 +232,7 @@ void dot_product_attention(Call& call) {
     call.set(by_head(layers::attention(call, by_head(q), by_head(k), by_head(v), fields).y));
 }
 
-constexpr std::pair<std::string_view, Rule> rows[] = {
+const OpRow rows[] = {
     {"LayerNorm", &layer_norm},
     {"RMSNorm", &rms_norm},
     {"Moments", &moments},
@@ -259,13 +244,7 @@ constexpr std::pair<std::string_view, Rule> rows[] = {
 }  // namespace
 
 std::span<const RuleRow> ops_composite_rules() {
-    static const std::vector<RuleRow> table = [] {
-        std::vector<RuleRow> out;
-        for (const auto& [name, rule] : rows) {
-            out.push_back({name, rule, Masking::ends, "keras.ops"});
-        }
-        return out;
-    }();
+    static const std::vector<RuleRow> table = op_rules(rows);
     return table;
 }
 

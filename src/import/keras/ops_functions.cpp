@@ -6,6 +6,7 @@
 #include "import/keras/moves.h"
 #include "import/keras/ops.h"
 #include "import/keras/rules.h"
+#include "import/layers/axes.h"
 #include "import/layers/einsum.h"
 #include "import/layers/normalisation.h"
 #include "operators/layers.h"
@@ -19,32 +20,8 @@ namespace {
 
 using namespace gatewright::operators;
 
-std::int64_t sample_axis(Call& call, const Operand& x, std::optional<std::int64_t> otherwise,
-                         const char* name = "axis", std::size_t position = 1) {
-    const Json& given = parameter(call, {name}, position);
-    if (given.is_null() && !otherwise) {
-        throw layers::BatchMixed();  // all elements, of all samples
-    }
-    return call.axis(x, given.is_null() ? *otherwise : integer_of(call, given, name));
-}
-
-double real_of(Call& call, const char* name, std::size_t position, double otherwise) {
-    const Json& given = parameter(call, {name}, position);
-    if (given.is_null()) {
-        return otherwise;
-    }
-    if (!given.is_number()) {
-        call.refuse("it is no number", {}, name);
-    }
-    return given.get<double>();
-}
-
 void function(Call& call, const char* name, Kind kind = Kind::real) {
     call.set(call.function(name, x_of(call)), kind);
-}
-
-Operand joined(Call& call, const char* name, const Operand& a, const Operand& b) {
-    return call.elementwise(join_operator, Attributes::of(JoinFields{name}), {a, b});
 }
 
 void join(Call& call, const char* name) {
@@ -57,10 +34,8 @@ void divide_no_nan(Call& call) {  // 0 where the divisor is 0
     const Operand a = operand_of(call, 0, {"x1", "x"});
     const Operand b = operand_of(call, 1, {"x2", "y"});
     const Operand zero = joined(call, "equal", b, Call::number(0));
-    const Operand divisor =
-        call.elementwise(select_operator, Attributes(), {zero, Call::number(1), b});
-    call.set(call.elementwise(select_operator, Attributes(),
-                              {zero, Call::number(0), call.divide(a, divisor)}));
+    const Operand divisor = chosen(call, zero, Call::number(1), b);
+    call.set(chosen(call, zero, Call::number(0), call.divide(a, divisor)));
 }
 
 void round(Call& call) {
@@ -78,15 +53,6 @@ void argument_of_extremum(Call& call, bool smallest) {
                           smallest, false};
     call.set(call.emit(argmax_operator, Attributes::of(fields), {x}, x.batch_axis).front(),
              Kind::integer);
-}
-
-/// All elements along an axis in order, and where they were.
-std::vector<Operand> ordered(Call& call, const Operand& x, std::int64_t axis) {
-    TopKLayerFields fields;
-    fields.axis = axis;
-    fields.k = x.sample_shape()[static_cast<std::size_t>(axis)];
-    fields.smallest = true;
-    return call.emit(top_k_operator, Attributes::of(fields), {x}, x.batch_axis);
 }
 
 void sort(Call& call, bool positions) {
@@ -120,15 +86,7 @@ void cumulate(Call& call, const char* kind) {
 
 void log_sum_exp(Call& call) {
     const Operand x = x_of(call);
-    const Json& given = parameter(call, {"axis"}, 1);
-    if (given.is_null()) {
-        throw layers::BatchMixed();
-    }
-    Shape axes;
-    for (const std::int64_t axis : integers_of(call, given, "axis")) {
-        axes.push_back(call.axis(x, axis));
-    }
-    std::sort(axes.begin(), axes.end());
+    const Shape axes = reduced_axes(call, x);
     const bool keep = flag_of(call, {"keepdims"}, 2);
     // Moved by the largest, so that nothing overflows.
     const Operand largest = call.reduced(x, "max", axes, true);
@@ -145,27 +103,18 @@ void move_axes(Call& call) {
     if (from.size() != to.size()) {
         call.refuse("it has not as many axes as source", {}, "destination");
     }
-    Shape order(x.sample_shape().size(), -1);
-    std::vector<bool> moved(order.size(), false);
-    for (std::size_t i = 0; i < from.size(); ++i) {
-        const auto source = static_cast<std::size_t>(call.axis(x, from[i]));
-        const auto target = static_cast<std::size_t>(call.axis(x, to[i]));
-        if (moved[source] || order[target] >= 0) {
-            call.refuse("it names an axis twice", {}, "source");
+    const auto axes = [&](const Shape& given) {
+        Shape out;
+        for (const std::int64_t axis : given) {
+            out.push_back(call.axis(x, axis));
         }
-        order[target] = static_cast<std::int64_t>(source);
-        moved[source] = true;
+        return out;
+    };
+    const auto order = layers::moved_axes(x.sample_shape().size(), axes(from), axes(to));
+    if (!order) {
+        call.refuse("it names an axis twice", {}, "source");
     }
-    std::size_t next = 0;
-    for (std::int64_t& axis : order) {
-        if (axis < 0) {
-            while (moved[next]) {
-                ++next;
-            }
-            axis = static_cast<std::int64_t>(next++);
-        }
-    }
-    call.set(call.transposed(x, order, x.batch_axis), call.input().kind);
+    call.set(call.transposed(x, *order, x.batch_axis), call.input().kind);
 }
 
 void roll(Call& call) {
@@ -206,9 +155,7 @@ void triangle(Call& call, bool lower) {
             kept.values.push_back((lower ? j - i <= k : j - i >= k) ? 1 : 0);
         }
     }
-    call.set(call.elementwise(select_operator, Attributes(),
-                              {Call::tensor(std::move(kept)), x, Call::number(0)}),
-             call.input().kind);
+    call.set(chosen(call, Call::tensor(std::move(kept)), x, Call::number(0)), call.input().kind);
 }
 
 void take(Call& call) {
@@ -313,8 +260,7 @@ void threshold(Call& call) {
     const Operand x = x_of(call);
     const Operand limit = Call::number(real_of(call, "threshold", 1, 0));
     const Operand otherwise = Call::number(real_of(call, "default_value", 2, 0));
-    call.set(call.elementwise(select_operator, Attributes(),
-                              {joined(call, "greater", x, limit), x, otherwise}));
+    call.set(chosen(call, joined(call, "greater", x, limit), x, otherwise));
 }
 
 void squareplus(Call& call) {
@@ -363,12 +309,7 @@ void unstack(Call& call) {
     call.set_values(std::move(out));
 }
 
-struct Row {
-    std::string_view name;
-    Rule rule;
-};
-
-const Row rows[] = {
+const OpRow rows[] = {
     {"Arccos", [](Call& c) { function(c, "acos"); }},
     {"Arcsin", [](Call& c) { function(c, "asin"); }},
     {"Arccosh", [](Call& c) { function(c, "acosh"); }},
@@ -422,13 +363,7 @@ const Row rows[] = {
 }  // namespace
 
 std::span<const RuleRow> ops_function_rules() {
-    static const std::vector<RuleRow> table = [] {
-        std::vector<RuleRow> out;
-        for (const Row& row : rows) {
-            out.push_back({row.name, row.rule, Masking::ends, "keras.ops"});
-        }
-        return out;
-    }();
+    static const std::vector<RuleRow> table = op_rules(rows);
     return table;
 }
 

@@ -403,7 +403,10 @@ void cast_op(Call& call) {
     const Json& dtype = parameter(call, {"dtype"}, 1);
     const std::string name = dtype.is_string() ? dtype.get<std::string>() : "";
     const bool from_real = call.input().kind == Kind::real;
-    if (name == "float32" || name == "float64") {
+    if (name == "float32" || name == "float64" || name == "float16" || name == "bfloat16") {
+        call.precision = name == "float16"    ? Precision::float16
+                         : name == "bfloat16" ? Precision::bfloat16
+                                              : Precision::single;
         call.set(x);
     } else if (name == "int32" || name == "int64") {
         call.set(from_real ? call.function("truncate", x) : x, Kind::integer);

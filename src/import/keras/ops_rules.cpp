@@ -18,20 +18,6 @@ namespace {
 
 constexpr std::string_view ops = "keras.ops";
 
-/// Sample's axes of a reduction; all axes would join the batch.
-Shape reduced_axes(Call& call, const Operand& x) {
-    const Json& given = parameter(call, {"axis"}, 1);
-    if (given.is_null()) {
-        throw layers::BatchMixed();
-    }
-    Shape out;
-    for (const std::int64_t axis : integers_of(call, given, "axis")) {
-        out.push_back(call.axis(x, axis));
-    }
-    std::sort(out.begin(), out.end());
-    return out;
-}
-
 bool keepdims(Call& call) {
     return flag_of(call, {"keepdims", "keep_dims"}, 2);
 }
@@ -71,9 +57,7 @@ void arithmetic(Call& call, Binary binary) {
 
 void join(Call& call, const char* function, Kind kind) {
     const Pair p = pair_of(call);
-    call.set(call.elementwise(operators::join_operator,
-                              Attributes::of(operators::JoinFields{function}), {p.a, p.b}),
-             kind);
+    call.set(joined(call, function, p.a, p.b), kind);
 }
 
 void unary(Call& call, const char* function) {
@@ -99,8 +83,7 @@ void power(Call& call) {
                                : call.function("power", p.a, {Call::number(exponent)}));
         return;
     }
-    call.set(call.elementwise(operators::join_operator,
-                              Attributes::of(operators::JoinFields{"raised"}), {p.a, p.b}));
+    call.set(joined(call, "raised", p.a, p.b));
 }
 
 void gelu(Call& call) {
@@ -136,7 +119,7 @@ void where(Call& call) {
     const Operand condition = operand_of(call, 0, {"condition"});
     const Operand a = operand_of(call, 1, {"x1", "x"});
     const Operand b = operand_of(call, 2, {"x2", "y"});
-    call.set(call.elementwise(operators::select_operator, Attributes(), {condition, a, b}));
+    call.set(chosen(call, condition, a, b));
 }
 
 void matmul(Call& call) {

@@ -9,11 +9,23 @@ namespace gatewright::keras {
 namespace {
 
 std::vector<std::span<const RuleRow>> tables() {
-    return {core_rules(),          conv_rules(),         shape_rules(),
-            merge_rules(),         norm_rules(),         recurrent_rules(),
-            preprocessing_rules(), wrapper_rules(),      attention_rules(),
-            ops_rules(),           ops_function_rules(), ops_composite_rules(),
-            hls4ml_rules(),        qkeras_rules(),       hgq_rules()};
+    return {core_rules(),
+            conv_rules(),
+            shape_rules(),
+            merge_rules(),
+            norm_rules(),
+            recurrent_rules(),
+            preprocessing_rules(),
+            wrapper_rules(),
+            attention_rules(),
+            ops_rules(),
+            ops_function_rules(),
+            ops_composite_rules(),
+            ops_layer_rules(),
+            ops_statistics_rules(),
+            hls4ml_rules(),
+            qkeras_rules(),
+            hgq_rules()};
 }
 
 }  // namespace

@@ -39,6 +39,8 @@ std::span<const RuleRow> attention_rules();
 std::span<const RuleRow> ops_rules();
 std::span<const RuleRow> ops_function_rules();
 std::span<const RuleRow> ops_composite_rules();
+std::span<const RuleRow> ops_layer_rules();
+std::span<const RuleRow> ops_statistics_rules();
 std::span<const RuleRow> hls4ml_rules();
 std::span<const RuleRow> qkeras_rules();
 std::span<const RuleRow> hgq_rules();
