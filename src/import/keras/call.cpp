@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "import/keras/importer.h"
+#include "import/keras/precision.h"
 
 namespace gatewright::keras {
 
@@ -18,22 +19,6 @@ void gather(const Argument& argument, std::vector<Value>& out) {
             gather(part, out);
         }
     }
-}
-
-/// The name of a layer's type of numbers: a name, or a policy {"config": {"name": ...}}.
-std::string dtype_name(const Json& dtype) {
-    if (dtype.is_string()) {
-        return dtype.get<std::string>();
-    }
-    if (dtype.is_object() && dtype.contains("config") && dtype["config"].is_object()) {
-        const Json& config = dtype["config"];
-        for (const char* key : {"name", "mode"}) {
-            if (config.contains(key) && config[key].is_string()) {
-                return config[key].get<std::string>();
-            }
-        }
-    }
-    return dtype.is_null() ? "float32" : dtype.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 }  // namespace
@@ -70,25 +55,6 @@ Call::Call(Importer& importer, const Object& object, std::string path, Weights w
     if (!arguments_.args.empty()) {
         inputs_ = arguments_.args.front().tensors();
         used_args_[0] = !inputs_.empty();
-    }
-    check_dtype();
-}
-
-void Call::check_dtype() {
-    for (const char* key : {"dtype", "dtype_policy"}) {
-        if (!settings.has(key)) {
-            continue;
-        }
-        const std::string name = dtype_name(object_.config[key]);
-        const bool plain = name == "float32" || name == "float64" || name == "string" ||
-                           name.starts_with("int") || name.starts_with("uint") || name == "bool";
-        if (!plain) {
-            settings.refuse(
-                key,
-                fmt::format("it computes as {}, whose roundings are not those of exact numbers",
-                            name),
-                "Save the model with float32.");
-        }
     }
 }
 
@@ -192,7 +158,11 @@ Operand Call::weight(Weights& from, const std::string& role, const Shape& shape)
         refuse_weights(fmt::format("its {} ('{}' in the file) has shape {} instead of {}", role,
                                    name, to_string(tensor->shape), to_string(shape)));
     }
-    const Operand found = Builder::tensor(*tensor);
+    Operand found = Builder::tensor(*tensor);
+    if (precision != Precision::single && !role.starts_with("moving")) {  // those stay as they are
+        Builder builder(importer_.network(), where());
+        found = rounded_to(builder, found, precision);
+    }
     return variant.weight ? variant.weight(role, found) : found;
 }
 
@@ -239,6 +209,23 @@ Operand Call::call_layer(const Json& serialised, Weights weights, const Operand&
         refuse("the layer inside it gives more than one result");
     }
     return ys.front().operand;
+}
+
+std::vector<layers::Setting> Call::told_settings() const {
+    std::vector<layers::Setting> out = settings.used_numbers();
+    const auto tell = [&](const std::string& name, const Argument& argument) {
+        if (!argument.value && !argument.list && !argument.literal.is_null()) {
+            out.push_back(
+                {name, argument.literal.dump(-1, ' ', false, Json::error_handler_t::replace)});
+        }
+    };
+    for (std::size_t i = 0; i < arguments_.args.size(); ++i) {
+        tell(fmt::format("argument {}", i), arguments_.args[i]);
+    }
+    for (const auto& [name, argument] : arguments_.kwargs) {
+        tell(name, argument);
+    }
+    return out;
 }
 
 void Call::report_unused(Diagnostics& diagnostics) const {

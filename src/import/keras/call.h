@@ -23,12 +23,16 @@ class Importer;
 /// What the numbers of a tensor are. Keras computes some things with integers in another way.
 enum class Kind { real, integer, boolean };
 
+/// The type that real numbers are rounded to where a layer gives them.
+enum class Precision { single, float16, bfloat16 };
+
 /// A tensor between layers. The batch is its first axis, which shapes leave out.
 struct Value {
     Operand operand;
     Kind kind = Kind::real;
     /// 0 or 1 for each time step (the first axes of a sample): 0 steps are to be skipped.
     std::optional<Operand> mask;
+    Precision precision = Precision::single;
 };
 
 /// One argument of a call: a tensor, a list of arguments, or a constant of Python.
@@ -107,6 +111,10 @@ class Call : public layers::Builder {
     Operand weight(Weights& from, const std::string& role, const Shape& shape) const;
     Weights& weights() { return weights_; }
     Variant variant;
+    /// What weights and results are rounded to.
+    Precision precision = Precision::single;
+    /// Whether Model.quantize has changed the layer (precision.h).
+    bool int8 = false;
     [[noreturn]] void refuse_weights(std::string message) const;
 
     // Results.
@@ -125,12 +133,13 @@ class Call : public layers::Builder {
     /// Refuses code of the user's own.
     [[noreturn]] void refuse_code(std::string message, std::string remedy = {}) const;
 
+    /// Its settings and the constants among its arguments, for messages.
+    std::vector<layers::Setting> told_settings() const;
+
     /// Adds errors for what was not used of arguments, configuration and weights.
     void report_unused(Diagnostics& diagnostics) const;
 
   private:
-    void check_dtype();
-
     Importer& importer_;
     const Object& object_;
     std::string path_;

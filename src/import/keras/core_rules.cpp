@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "import/keras/activations.h"
+#include "import/keras/int8.h"
 #include "import/keras/products.h"
 #include "import/keras/rules.h"
 #include "import/layers/einsum.h"
@@ -20,8 +21,7 @@ void dense(Call& call) {
         call.refuse("its input has no axis but the batch");
     }
     const std::int64_t units = call.settings.integer("units");
-    // Null: float weights as they are. What `quantize` makes says so in its type too.
-    call.settings.expect_unset("quantization_config", "quantised weights are not supported");
+    const std::optional<Int8> int8 = read_int8(call);
     // The weights in the file have the low-rank updates of fine-tuning in them.
     call.settings.ignore({"lora_rank", "lora_alpha"});
     const Operand kernel = call.weight("kernel", {x.sample_shape().back(), units});
@@ -29,7 +29,16 @@ void dense(Call& call) {
     if (call.settings.flag("use_bias", true)) {
         bias = call.weight("bias", {units});
     }
-    call.set(activation(call, dense_product(call, x, kernel, bias)));
+    if (!int8) {
+        call.set(activation(call, dense_product(call, x, kernel, bias)));
+        return;
+    }
+    const Operand scale = call.weight("kernel scale", {units});
+    const auto last = static_cast<std::int64_t>(x.sample_shape().size()) - 1;
+    const Levels levels = levels_of(call, *int8, x, {last});
+    const Operand y = call.divide(call.matmul(levels.x, kernel),
+                                  levels.scale ? call.multiply(*levels.scale, scale) : scale);
+    call.set(activation(call, bias ? call.add(y, *bias) : y));
 }
 
 /// The shape that EinsumDense states beside its equation. A batch in an ellipsis is not in it; its
@@ -54,7 +63,7 @@ void check_output_shape(Call& call, const std::string& y_axes, const Operand& y)
 
 void einsum_dense(Call& call) {
     call.expect_inputs(1);
-    call.settings.expect_unset("quantization_config", "quantised weights are not supported");
+    const std::optional<Int8> int8 = read_int8(call);
     call.settings.ignore({"lora_rank", "lora_alpha", "gptq_unpacked_column_size"});
     std::string equation = call.settings.text("equation");
     equation.erase(std::remove(equation.begin(), equation.end(), ' '), equation.end());
@@ -66,8 +75,13 @@ void einsum_dense(Call& call) {
     const std::string kernel_axes = equation.substr(comma + 1, arrow - comma - 1);
     const std::string y_axes = equation.substr(arrow + 2);
     const Operand kernel = call.weight("kernel", Shape(kernel_axes.size(), -1));
-    Operand y = layers::einsum(call, equation, {call.operand(), kernel});
+    std::optional<Levels> levels;
+    if (int8) {
+        levels = levels_for(call, *int8, equation.substr(0, comma), y_axes);
+    }
+    Operand y = layers::einsum(call, equation, {levels ? levels->x : call.operand(), kernel});
     check_output_shape(call, y_axes, y);
+    std::optional<Operand> bias;
     if (call.settings.has("bias_axes")) {
         // The bias has the axes of the result from the first that is named on, of extent 1 where
         // they are not named.
@@ -98,10 +112,13 @@ void einsum_dense(Call& call) {
         if (found != bias_axes.size()) {
             call.settings.refuse("bias_axes", "it names an axis that the result has not");
         }
-        y = call.add(y, call.reshaped(call.weight("bias", own), shape, -1));
+        bias = call.reshaped(call.weight("bias", own), shape, -1);
     }
     call.settings.ignore("bias_axes");
-    call.set(activation(call, y));
+    if (levels) {
+        y = unscaled(call, y, *levels, equation.substr(0, comma), y_axes);
+    }
+    call.set(activation(call, bias ? call.add(y, *bias) : y));
 }
 
 void embedding(Call& call) {
@@ -111,8 +128,12 @@ void embedding(Call& call) {
     call.settings.ignore("input_length");               // repeats the input's shape
     call.settings.ignore({"lora_rank", "lora_alpha"});  // in the file's weights
     call.settings.expect_unset("sparse", "sparse gradients are not supported");
-    call.settings.expect_unset("quantization_config", "quantised weights are not supported");
-    const Operand table = call.weight("embeddings", {rows, columns});
+    const std::optional<Int8> int8 = read_int8(call);
+    Operand table = call.weight("embeddings", {rows, columns});
+    if (int8) {  // a scale for each row
+        const Operand scale = call.weight("embeddings scale", {rows});
+        table = call.divide(table, call.reshaped(scale, {rows, 1}, -1));
+    }
     Operand index = call.operand();
     if (call.input().kind == Kind::real) {
         index = call.function("truncate", index);  // the framework casts to integers

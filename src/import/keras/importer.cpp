@@ -6,6 +6,7 @@
 #include <queue>
 
 #include "import/keras/import.h"
+#include "import/keras/precision.h"
 #include "import/keras/rules.h"
 #include "import/layers/refusal.h"
 #include "types/shape.h"
@@ -226,6 +227,11 @@ std::vector<Value> Importer::add_inputs(Diagnostics& diagnostics) {
         }
         value.operand.value =
             network().add_input(input.name, {value.operand.shape, std::nullopt}, where);
+        if (input.dtype == "float16" || input.dtype == "bfloat16") {
+            layers::Builder builder(network(), where);
+            value.precision = input.dtype == "float16" ? Precision::float16 : Precision::bfloat16;
+            value.operand = rounded_to(builder, value.operand, value.precision);
+        }
         out_.inputs.push_back(std::move(declaration));
         out.push_back(std::move(value));
     }
@@ -272,7 +278,21 @@ std::vector<Value> Importer::call_layer(const Layer& layer, const std::string& p
                                           : fmt::format("The nearest one that is: {}. ", near)) +
                 layers::how_to_register(layer.class_name));
     }
+    Policy policy;
+    {
+        // An operation has no policy; a layer takes its inputs in the type that its own says.
+        const Call before(*this, layer, path, Weights(), arguments);
+        policy = policy_of(before);
+        layers::Builder builder(network(), where);
+        if (layer.package == "keras.ops" || layer.class_name.ends_with("OpLambda")) {
+            policy.compute = common_precision(before, arguments);
+        } else if (layer.class_name != "Embedding") {
+            round_arguments(builder, arguments, policy.compute);
+        }
+    }
     Call call(*this, layer, path, std::move(weights), std::move(arguments));
+    call.precision = policy.compute;
+    call.int8 = policy.int8;
     try {
         found->rule(call);
     } catch (const layers::BatchMixed&) {
@@ -283,7 +303,8 @@ std::vector<Value> Importer::call_layer(const Layer& layer, const std::string& p
         for (const Diagnostic& d : failure.diagnostics()) {
             const bool own = d.where.layer == path && layer.config.contains(d.where.attribute);
             const Diagnostic told =
-                layers::completed(d, own ? call.settings.shown(d.where.attribute) : std::string());
+                layers::completed(d, own ? call.settings.shown(d.where.attribute) : std::string(),
+                                  call.told_settings());
             full.add(told.code, told.where, told.message, told.remedy);
         }
         full.throw_if_errors();
@@ -294,6 +315,12 @@ std::vector<Value> Importer::call_layer(const Layer& layer, const std::string& p
     std::vector<Value> results = call.results();
     if (results.empty()) {
         call.refuse("it gives no result");
+    }
+    for (Value& result : results) {
+        if (result.kind == Kind::real && call.precision != Precision::single) {
+            result.operand = rounded_to(call, result.operand, call.precision);
+            result.precision = call.precision;
+        }
     }
     if (found->masking != Masking::own && call.inputs() > 0 && call.input().mask) {
         if (found->masking == Masking::passes) {

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
 #include <cctype>
 #include <cmath>
 #include <map>
@@ -27,20 +26,6 @@ std::vector<std::string> components(const std::string& path) {
         const std::size_t end = std::min(path.find('/', begin), path.size());
         out.push_back(path.substr(begin, end - begin));
         begin = end + 1;
-    }
-    return out;
-}
-
-/// NumPy has no bfloat16: Keras stores the bits as an integer of 16 bits.
-Tensor from_bfloat16_bits(const Tensor& bits, const Location& where) {
-    Tensor out = bits;
-    for (double& value : out.values) {
-        if (value != std::floor(value) || value < -32768 || value > 65535) {
-            throw Failure(Code::weights_mismatch, where,
-                          "weights that are said to be bfloat16 do not hold 16 bits each");
-        }
-        const auto word = static_cast<std::uint32_t>(static_cast<std::int64_t>(value) & 0xFFFF);
-        value = static_cast<double>(std::bit_cast<float>(word << 16));
     }
     return out;
 }
@@ -186,18 +171,7 @@ void Weights::read_variables() {
             // Objects that store under names of their own choice; nothing here reads such.
             return;
         }
-        std::shared_ptr<const Tensor> value(root_, tensor);
-        const auto attributes = variables->dataset_attributes.find(name);
-        if (attributes != variables->dataset_attributes.end()) {
-            const auto type = attributes->second.find("dtype");
-            if (type != attributes->second.end()) {
-                const auto* texts = std::get_if<store::Texts>(&type->second);
-                if (texts != nullptr && texts->size() == 1 && texts->front() == "bfloat16") {
-                    value = std::make_shared<Tensor>(from_bfloat16_bits(*tensor, where_));
-                }
-            }
-        }
-        own_.push_back({name, std::move(value)});
+        own_.push_back({name, std::shared_ptr<const Tensor>(root_, tensor)});
     }
 }
 
