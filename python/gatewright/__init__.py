@@ -264,7 +264,7 @@ def convert(
     register_inputs: bool = True,
     register_outputs: bool = True,
     clock_enable: bool = False,
-    extra_depth: int = 2,
+    extra_depth: int = 0,
     effort: str = "normal",
     final_activation: str = "keep",
     force: bool = False,

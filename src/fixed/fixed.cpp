@@ -176,6 +176,9 @@ Fixed Builder::mul_constant(const Fixed& a, Int128 integer, int frac) {
     if (range->low == range->high) {
         return constant(range->low, result_frac);
     }
+    if (integer == 1) {
+        return scale(a, -frac);
+    }
     // Adjacent digits are added first, so that the shifts between operands stay small. A term is
     // +-(node << shift), and node = a * factor. All is exact modulo the result's width, hence a
     // partial sum that would be wider is cut to that width.

@@ -4,9 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <utility>
 
 #include "base/diagnostics.h"
 #include "design/pipeline.h"
+#include "passes/level_search.h"
 #include "passes/stage_cut.h"
 #include "passes/timing.h"
 
@@ -70,41 +73,24 @@ class Placer {
         return p;
     }
 
-    /// Moves register levels one after the other, each to where the fewest bits cross it, from the
-    /// last to the first and again until nothing is saved.
+    /// Finds other levels that meet the period, and of what they and the given ones become by
+    /// moving single levels, keeps what has the fewest bits.
     void save_registers(Placement& p, int period) {
         if (p.stages < 2) {
             return;
         }
-        std::vector<std::vector<NodeId>> members(static_cast<std::size_t>(p.stages));
-        for (NodeId id = 0; id < function_.nodes.size(); ++id) {
-            if (graph_.is_placed(id)) {
-                members[static_cast<std::size_t>(p.stage[id])].push_back(id);
-            }
-        }
-        StageCut cut(graph_, period);
+        std::vector<std::vector<std::int32_t>> starts = LevelSearch(graph_).find(period, p.stages);
+        std::ranges::stable_sort(starts, {},
+                                 [&](const auto& stage) { return register_bits(stage, p.stages); });
+        starts.push_back(std::move(p.stage));
+        std::int64_t fewest = std::numeric_limits<std::int64_t>::max();
         std::int64_t work = 0;
-        std::int64_t bits = register_bits(p);
-        for (int round = 0; round < most_rounds; ++round) {
-            for (std::int32_t k = p.stages - 1; k-- > 0 && work < most_work;) {
-                std::vector<NodeId>& first = members[static_cast<std::size_t>(k)];
-                std::vector<NodeId>& second = members[static_cast<std::size_t>(k) + 1];
-                std::vector<NodeId> both;
-                both.reserve(first.size() + second.size());
-                std::merge(first.begin(), first.end(), second.begin(), second.end(),
-                           std::back_inserter(both));
-                work += cut.move(p.stage, k, p.stages, both);
-                first.clear();
-                second.clear();
-                for (const NodeId id : both) {
-                    (p.stage[id] == k ? first : second).push_back(id);
-                }
+        for (std::vector<std::int32_t>& stage : starts) {
+            const std::int64_t bits = move_levels(stage, p.stages, period, work);
+            if (bits < fewest) {
+                fewest = bits;
+                p.stage = std::move(stage);
             }
-            const std::int64_t now = register_bits(p);
-            if (now >= bits || work >= most_work) {
-                return;
-            }
-            bits = now;
         }
     }
 
@@ -131,17 +117,52 @@ class Placer {
     }
 
   private:
-    std::int64_t register_bits(const Placement& p) const {
+    /// Moves register levels one after the other, each to where the fewest bits cross it, from the
+    /// last to the first and again until nothing is saved. Returns the bits that are left.
+    std::int64_t move_levels(std::vector<std::int32_t>& stage, std::int32_t stages, int period,
+                             std::int64_t& work) const {
+        std::vector<std::vector<NodeId>> members(static_cast<std::size_t>(stages));
+        for (NodeId id = 0; id < function_.nodes.size(); ++id) {
+            if (graph_.is_placed(id)) {
+                members[static_cast<std::size_t>(stage[id])].push_back(id);
+            }
+        }
+        StageCut cut(graph_, period);
+        std::int64_t bits = register_bits(stage, stages);
+        for (int round = 0; round < most_rounds; ++round) {
+            for (std::int32_t k = stages - 1; k-- > 0 && work < most_work;) {
+                std::vector<NodeId>& first = members[static_cast<std::size_t>(k)];
+                std::vector<NodeId>& second = members[static_cast<std::size_t>(k) + 1];
+                std::vector<NodeId> both;
+                both.reserve(first.size() + second.size());
+                std::merge(first.begin(), first.end(), second.begin(), second.end(),
+                           std::back_inserter(both));
+                work += cut.move(stage, k, stages, both);
+                first.clear();
+                second.clear();
+                for (const NodeId id : both) {
+                    (stage[id] == k ? first : second).push_back(id);
+                }
+            }
+            const std::int64_t before = std::exchange(bits, register_bits(stage, stages));
+            if (bits >= before || work >= most_work) {
+                break;
+            }
+        }
+        return bits;
+    }
+
+    std::int64_t register_bits(const std::vector<std::int32_t>& stage, std::int32_t stages) const {
         std::int64_t total = 0;
         for (NodeId id = 0; id < function_.nodes.size(); ++id) {
-            std::int32_t last = p.stage[id];
+            std::int32_t last = stage[id];
             for (const NodeId user : graph_.users(id)) {
-                last = std::max(last, p.stage[user]);
+                last = std::max(last, stage[user]);
             }
             if (graph_.is_output(id) && function_.nodes[id].op != Op::constant) {
-                last = p.stages - 1;
+                last = stages - 1;
             }
-            total += static_cast<std::int64_t>(last - p.stage[id]) * graph_.width(id);
+            total += static_cast<std::int64_t>(last - stage[id]) * graph_.width(id);
         }
         return total;
     }

@@ -17,8 +17,9 @@ struct PipelineOptions {
 
 /// Places the stages of a function for a device. With neither period nor stages there is one stage.
 /// With both, the stages must meet the period. Nodes are placed as early as the period allows,
-/// which gives the fewest stages; then each register level is moved to where the fewest bits cross
-/// it, an exact cut between its neighbours, until nothing is saved.
+/// which gives the fewest stages. From there, and from levels looked for over the whole function,
+/// each register level is moved to where the fewest bits cross it, an exact cut between its
+/// neighbours, until nothing is saved.
 ///
 /// Throws Failure(clock_unreachable), which names the best reachable period, if a single operation
 /// (or the given number of stages) is too slow.

@@ -32,7 +32,7 @@ struct Settings {
     bool register_inputs = true;
     bool register_outputs = true;
     bool clock_enable = false;
-    int extra_depth = 2;  ///< of adder graphs: levels over the shallowest tree; negative: any
+    int extra_depth = 0;  ///< of adder graphs: levels over the shallowest tree; negative: any
     std::string effort = "normal";  ///< of the search for them, a name (linear::named_searches)
     /// What is written; in the order of the catalogue, each once.
     std::vector<std::string> backends = {"verilog"};

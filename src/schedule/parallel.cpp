@@ -10,6 +10,7 @@
 #include "operators/core.h"
 #include "operators/map.h"
 #include "schedule/contraction_graphs.h"
+#include "schedule/early_constants.h"
 #include "schedule/unsigned_sums.h"
 
 namespace gatewright::schedule {
@@ -207,12 +208,11 @@ class Unroller {
         values_[{id, 0}] = std::move(values);
     }
 
-    using Constants = std::optional<std::vector<Int128>>;
-
     /// Where all that read a contraction add constants to it, biases or half a step of rounding:
-    /// what its elements from `first` on, of one row, get added. Empty if that is not known.
-    Constants constants_next(Value value, std::int64_t first) const {
-        Constants out;
+    /// what its elements from `first` on, of one row, get added. Empty where that is not known;
+    /// nothing where something else reads it.
+    std::optional<Constants> constants_next(Value value, std::int64_t first) const {
+        std::optional<Constants> out;
         for (const auto& output : network_.outputs()) {
             if (output.value == value) {
                 return std::nullopt;
@@ -224,38 +224,39 @@ class Unroller {
                 continue;
             }
             const bool is_move = node.op->sources != nullptr;
-            const Constants next =
+            const std::optional<Constants> next =
                 is_move ? constants_next({id, 0}, 0) : added_constants(id, value, first);
             if (!next) {
                 return std::nullopt;
             }
-            out = is_move || out ? std::vector<Int128>{} : next;
+            out = is_move || out ? Constants{} : next;
         }
         return out;
     }
 
     /// The same for one reader.
-    Constants added_constants(NodeId id, Value value, std::int64_t first) const {
+    std::optional<Constants> added_constants(NodeId id, Value value, std::int64_t first) const {
         const network::Node& node = network_.node(id);
         const network::TensorType& type = network_.type(value);
         const std::int64_t count = type.shape.empty() ? 1 : type.shape.back();
-        std::vector<Int128> out(static_cast<std::size_t>(count), 0);
+        Constants out(static_cast<std::size_t>(count));
         if (node.op == &operators::affine_operator) {
             const auto& fields = node.fields<operators::AffineFields>();
-            bool any = false;
-            const auto& factors = fields.multiplier.values();
-            if (std::any_of(factors.begin(), factors.end(), [](Int128 m) { return m != 1; }) ||
-                node.types.front().shape != type.shape) {
+            if (node.types.front().shape != type.shape) {
                 return std::nullopt;
             }
-            const Constants then = constants_next({id, 0}, first);
+            const std::optional<Constants> then = constants_next({id, 0}, first);
+            bool any = then.has_value();
             for (std::int64_t o = 0; o < count; ++o) {
                 const Int128 addend = fields.addend.at(first + o);
                 any = any || addend != 0;
-                out[static_cast<std::size_t>(o)] =
-                    addend + (then && !then->empty() ? (*then)[static_cast<std::size_t>(o)] : 0);
+                if (fields.multiplier.at(first + o) == 1) {
+                    const bool more = then && !then->empty();
+                    out[static_cast<std::size_t>(o)] =
+                        addend + (more ? (*then)[static_cast<std::size_t>(o)].value_or(0) : 0);
+                }
             }
-            return any || then ? Constants(out) : std::nullopt;
+            return any ? std::optional(std::move(out)) : std::nullopt;
         }
         if (node.op != &operators::quantize_operator) {
             return std::nullopt;
@@ -278,46 +279,73 @@ class Unroller {
     /// One adder graph on rows of integers. `constants` are added to its results next.
     std::vector<std::vector<Fixed>> add_up(const BuiltContraction& contraction,
                                            const std::vector<std::vector<Fixed>>& rows,
-                                           const Constants& constants) {
+                                           const std::optional<Constants>& constants) {
         const linear::AdderGraph& graph = contraction.graph;
-        if (constants && unsigned_sums_) {
-            if (auto sums = unsigned_sums(builder_, graph, contraction.ranges, *constants, rows)) {
+        const auto is_known = [](const std::optional<Int128>& c) { return c.has_value(); };
+        if (constants && unsigned_sums_ && std::ranges::all_of(*constants, is_known)) {
+            std::vector<Int128> following;
+            for (const std::optional<Int128>& c : *constants) {
+                following.push_back(*c);
+            }
+            if (auto sums = unsigned_sums(builder_, graph, contraction.ranges, following, rows)) {
                 return std::move(*sums);
             }
         }
         const std::vector<Interval> ranges = linear::ranges_of(graph, contraction.ranges);
+        const EarlyConstants early =
+            early_constants(graph, ranges, constants.value_or(Constants{}));
         std::vector<std::vector<Fixed>> out;
         for (const std::vector<Fixed>& row : rows) {
-            out.push_back(add_up(graph, ranges, row));
+            out.push_back(add_up(graph, ranges, early, row));
         }
         return out;
     }
 
     std::vector<Fixed> add_up(const linear::AdderGraph& graph, const std::vector<Interval>& ranges,
-                              std::vector<Fixed> values) {
+                              const EarlyConstants& early, std::vector<Fixed> values) {
         const auto term = [&](std::int32_t value, int shift) {
             const Fixed& v = values[static_cast<std::size_t>(value)];
             return builder_.align(builder_.scale(v, shift), 0);
         };
-        for (const linear::Addition& addition : graph.additions) {
-            const Fixed a = term(addition.a, addition.shift_a);
-            const Fixed b = term(addition.b, addition.shift_b);
+        const auto operand = [&](std::int32_t value, int shift, Int128 constant) {
+            const Fixed v = term(value, shift);
+            return constant == 0 ? v : builder_.add(v, builder_.constant(constant, 0));
+        };
+        for (std::size_t i = 0; i < graph.additions.size(); ++i) {
+            const linear::Addition& addition = graph.additions[i];
+            const Fixed a = operand(addition.a, addition.shift_a, early.to_a[i]);
+            const Fixed b = operand(addition.b, addition.shift_b, early.to_b[i]);
             const Fixed sum = addition.negate_a   ? builder_.sub(b, a)
                               : addition.negate_b ? builder_.sub(a, b)
                                                   : builder_.add(a, b);
             // The linear form knows the range better than the sum of two intervals.
-            values.push_back(builder_.assume_range(sum, ranges[values.size()]));
+            const Interval& range = ranges[values.size()];
+            const Int128 more = early.value[values.size()];
+            values.push_back(builder_.assume_range(sum, {range.low + more, range.high + more}));
         }
         std::vector<Fixed> outputs;
-        for (const linear::Output& output : graph.outputs) {
+        for (std::size_t o = 0; o < graph.outputs.size(); ++o) {
+            const linear::Output& output = graph.outputs[o];
             if (output.value < 0) {
                 outputs.push_back(builder_.constant(0, 0));
                 continue;
             }
             const Fixed y = term(output.value, output.shift);
-            outputs.push_back(output.negate ? builder_.neg(y) : y);
+            outputs.push_back(without(output.negate ? builder_.neg(y) : y, early.output[o]));
         }
         return outputs;
+    }
+
+    /// y - constant as a node that goes with the constant that is added next: wide enough for all
+    /// that y's bits could hold, so that nothing is reduced in between.
+    Fixed without(const Fixed& y, Int128 constant) {
+        if (constant == 0) {
+            return y;
+        }
+        const Interval all = y.type.range();
+        Fixed out = builder_.add({y.bits, y.type, all}, builder_.constant(-constant, y.type.frac));
+        out.range = {y.range.low - constant, y.range.high - constant};
+        return out;
     }
 
     static constexpr bits::NodeId no_wire = ~bits::NodeId{0};

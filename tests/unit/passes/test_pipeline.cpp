@@ -52,6 +52,40 @@ Function random_function(unsigned seed, int operations) {
     return builder.take();
 }
 
+/// Layers of sums of many shifted values, with few bits between them.
+Function layers(const std::vector<int>& sizes) {
+    std::mt19937 random(1);
+    bits::Builder builder("layers");
+    std::vector<NodeId> values;
+    for (int i = 0; i < 16; ++i) {
+        values.push_back(builder.input("x" + std::to_string(i), {false, 12}));
+    }
+    for (const int size : sizes) {
+        std::vector<NodeId> next;
+        for (int o = 0; o < size; ++o) {
+            std::vector<NodeId> terms;
+            for (const NodeId value : values) {
+                terms.push_back(builder.shl(value, static_cast<int>(random() % 5), {false, 16}));
+            }
+            for (std::uint8_t width = 17; terms.size() > 1; ++width) {
+                std::vector<NodeId> sums;
+                for (std::size_t i = 0; i < terms.size(); i += 2) {
+                    sums.push_back(i + 1 == terms.size()
+                                       ? terms[i]
+                                       : builder.add(terms[i], terms[i + 1], {false, width}));
+                }
+                terms = sums;
+            }
+            next.push_back(builder.cast(builder.shr(terms[0], 7, {false, 6}), {false, 5}));
+        }
+        values = next;
+    }
+    for (std::size_t o = 0; o < values.size(); ++o) {
+        builder.output("y" + std::to_string(o), values[o]);
+    }
+    return builder.take();
+}
+
 void check_legal(const Function& f, const design::Pipeline& p) {
     for (NodeId id = 0; id < f.nodes.size(); ++id) {
         CHECK(p.stage[id] >= 0);
@@ -136,6 +170,25 @@ TEST_CASE("one register level is the smallest cut, by trying all") {
         compared += best > 0 ? 1 : 0;
     }
     CHECK(compared > 20);
+}
+
+TEST_CASE("the more time stages have, the fewer registers they need") {
+    const passes::DelayModel& model = passes::delay_model("xcup");
+    const Function f = layers({64, 32, 32, 5});
+    passes::PipelineOptions options;
+    options.stages = 9;
+    const double least = passes::pipeline(f, model, options).critical_path_ns;
+    std::int64_t before = std::int64_t{1} << 40;
+    for (double more = 1; more < 2; more += 0.05) {
+        CAPTURE(more);
+        options.clock_period_ns = least * more;
+        const design::Pipeline p = passes::pipeline(f, model, options);
+        check_legal(f, p);
+        CHECK(p.critical_path_ns <= least * more + 1e-9);
+        const std::int64_t bits = design::register_bits(f, p);
+        CHECK(bits <= before);
+        before = bits;
+    }
 }
 
 TEST_CASE("what cannot be met is said, with the best that can") {
