@@ -3,9 +3,9 @@
 usage: alkaid_network.py DESIGN FOLDER STAGES [half_up]
 
 DESIGN is what `gatewright convert` wrote for one input vector and one output: its design.json holds
-the network in integers, which is traced operator by operator. The peer's network must give what is in
-DESIGN/testbench for all samples there, unless `half_up` replaces roundings half to even, which makes
-another, cheaper network. Prints one line about it.
+the network in integers, which is traced operator by operator. The peer's network must give what is
+in DESIGN/testbench for all samples there, unless `half_up` replaces roundings half to even, which
+makes another, cheaper network. Prints one line about it.
 """
 
 import json
@@ -74,7 +74,8 @@ class Network:
         if kind == "input":
             self.types = types
             self.input = FVArray.from_kif(
-                *(numpy.array(v) for v in zip(*(t.kif() for t in types))), HWConfig(1, -1, -1)
+                *(numpy.array(v) for v in zip(*(t.kif() for t in types), strict=True)),
+                HWConfig(1, -1, -1),
             )
             value = self.input
         else:
@@ -97,6 +98,7 @@ class Network:
             self.values[x],
             self.fracs[x],
             *(each(fields[name], count) for name in ("multiplier", "addend", "frac")),
+            strict=True,
         ):
             out.append(v * (float(m) * 2.0 ** (f - int(frac))) + float(a) * 2.0 ** -int(frac))
         return FVArray(numpy.array(out))
@@ -104,12 +106,12 @@ class Network:
     def quantize(self, x, fields, count):
         mode, overflow = self.modes[fields["rounding"]], OVERFLOWS[fields["overflow"]]
         types = [Type(t) for t in each(fields["type"], count)]
-        pairs = zip(self.values[x], types)
+        pairs = zip(self.values[x], types, strict=True)
         return FVArray(numpy.array([v.quantize(*t.kif(), overflow, mode) for v, t in pairs]))
 
     def clamp(self, x, fields, count):
-        out = []
-        for v, frac, ends in zip(self.values[x], self.fracs[x], each(fields["range"], count)):
+        out, ranges = [], each(fields["range"], count)
+        for v, frac, ends in zip(self.values[x], self.fracs[x], ranges, strict=True):
             low, high = (end * 2.0**-frac for end in json.loads(ends))
             v = v.relu() if low == 0 else v.max_of(low)
             out.append(v.min_of(high) if v.high > high else v)
@@ -122,7 +124,7 @@ def samples(design, folder):
         (port,) = design["ports"][side]
         words = [int(w, 16) for w in (folder / "testbench" / file).read_text().split()]
         table = numpy.zeros((len(words), len(port["elements"])))
-        for row, word in zip(table, words):
+        for row, word in zip(table, words, strict=True):
             for i, e in enumerate(port["elements"]):
                 v = word >> e["bit"] & ((1 << e["width"]) - 1)
                 v -= (v >> (e["width"] - 1) << e["width"]) if e["signed"] and e["width"] else 0

