@@ -9,6 +9,7 @@
 #include <limits>
 #include <map>
 #include <numeric>
+#include <span>
 
 #include "base/diagnostics.h"
 #include "linear/decomposition.h"
@@ -248,7 +249,7 @@ struct Attempt {
     Ranking ranking;
 };
 
-/// The attempts in the order of how often each kind wins; later ones differ by their seed.
+/// The attempts, those first that are best together; later ones differ by their seed.
 Attempt attempt_of(int k, bool limited, std::uint64_t seed) {
     constexpr int any_length = 1 << 20;
     constexpr Attempt kinds[] = {
@@ -261,12 +262,15 @@ Attempt attempt_of(int k, bool limited, std::uint64_t seed) {
         {4, 4, {Ranking::Weight::overlap, 0}},
         {2, 4, {Ranking::Weight::adder_bits, 0}},
     };
-    Attempt attempt = kinds[index(k) % std::size(kinds)];
-    if (limited) {
-        // Long paths would leave their parts no levels.
-        attempt.longest_path = std::min(attempt.longest_path, k % 8 < 4 ? 2 : 3);
-    }
-    attempt.ranking.seed = seed + index(k) / std::size(kinds);
+    // Long paths would leave their parts no levels.
+    constexpr Attempt kinds_of_limited[] = {
+        {3, 4, {Ranking::Weight::adder_bits, 0}}, {2, 4, {Ranking::Weight::overlap, 0}},
+        {1, 0, {Ranking::Weight::overlap, 0}},    {1, 0, {Ranking::Weight::adder_bits, 0}},
+        {2, 4, {Ranking::Weight::adder_bits, 0}}, {3, 4, {Ranking::Weight::overlap, 0}},
+    };
+    const auto those = limited ? std::span<const Attempt>(kinds_of_limited) : kinds;
+    Attempt attempt = those[index(k) % those.size()];
+    attempt.ranking.seed = seed + index(k) / those.size();
     return attempt;
 }
 
@@ -322,15 +326,16 @@ AdderGraph best_attempt(const Columns& columns, const std::vector<ValueInfo>& in
     return best;
 }
 
-std::int64_t improvement_work(std::int64_t digits, bool limited, const Search& search) {
-    // In proportion, but less for small matrices, which are solved well soon.
-    constexpr std::int64_t fewest = 300;
-    constexpr std::int64_t small = 1000;
-    // Within a limit most changes are refused, so more of them are tried.
-    const std::int64_t each =
-        search.improvement * (limited ? 2 : 1) * std::min(digits + fewest, small) / small;
-    return each > 0 && digits > search.most_improvement / each ? search.most_improvement
-                                                               : digits * each;
+/// The search's `improvement` times digits^(2/3).
+std::int64_t improvement_work(std::int64_t digits, const Search& search) {
+    std::int64_t power = 0;
+    const std::int64_t square = digits * digits;
+    while ((power + 1) * (power + 1) * (power + 1) <= square) {
+        ++power;
+    }
+    return power > 0 && search.improvement > search.most_improvement / power
+               ? search.most_improvement
+               : search.improvement * power;
 }
 
 /// Arrival after the first input.
@@ -383,7 +388,7 @@ AdderGraph find_adder_graph(const Matrix& matrix, const std::vector<Interval>& r
     }
     const std::int64_t pairs = std::max<std::int64_t>(pairs_of_terms(terms), 1);
     AdderGraph graph = best_attempt(columns, inputs, ranges, depth_limit, pairs, search);
-    if (const std::int64_t work = improvement_work(digits, depth_limit >= 0, search); work > 0) {
+    if (const std::int64_t work = improvement_work(digits, search); work > 0) {
         AdderGraph better = improve(graph, ranges, levels, depth_limit, work, search.seed);
         absorb_signs(better);
         // The search tells values by keys that are equal by chance once in 2^64.

@@ -141,9 +141,13 @@ void Cover::enter(const Sums& sums, std::int32_t value) {
     form.last = static_cast<std::uint32_t>(elements_.size());
     forms_[index(value)] = form;
     if (value >= sums.inputs()) {
-        candidates_.push_back({value, form.first,
-                               static_cast<std::uint16_t>(form.last - form.first),
-                               static_cast<std::int16_t>(sums.at(value).level)});
+        int digits = 0;
+        for (std::uint32_t at = form.first; at < form.last; ++at) {
+            digits += digits_of(coefficient(elements_[at]));
+        }
+        candidates_[std::min(index(digits), most_gain)].push_back(
+            {value, form.first, static_cast<std::uint16_t>(form.last - form.first),
+             static_cast<std::int16_t>(sums.at(value).level)});
     }
 }
 
@@ -159,7 +163,9 @@ bool Cover::reset(const Sums& sums) {
     factors_of_input_.assign(index(sums.inputs()), {});
     elements_.clear();
     forms_.clear();
-    candidates_.clear();
+    candidates_.assign(most_gain + 1, {});
+    alive_.assign(most_gain + 1, 0);
+    looked_at_.resize(most_gain + 1);
     left_.assign(index(sums.inputs()), 0);
     std::vector<std::int64_t> bounds(sums.values().size(), 1);
     for (const std::int32_t value : sums.in_order()) {
@@ -179,8 +185,11 @@ bool Cover::reset(const Sums& sums) {
             return false;
         }
     }
-    // Loops of equal lengths, one after the other, are predicted.
-    std::ranges::stable_sort(candidates_, {}, &Candidate::elements);
+    for (std::size_t digits = 0; digits <= most_gain; ++digits) {
+        // Loops of equal lengths, one after the other, are predicted.
+        std::ranges::stable_sort(candidates_[digits], {}, &Candidate::elements);
+        alive_[digits] = candidates_[digits].size();
+    }
     const std::size_t blocks = blocks_for(sums);
     if (blocks != blocks_) {
         blocks_ = blocks;
@@ -271,6 +280,15 @@ bool Cover::change(const Sums& sums, const Term& term, int sign, int& total) {
     return fits;
 }
 
+// Once in a while, as it takes time as well.
+void Cover::forget_dead(const Sums& sums, std::size_t digits) {
+    std::vector<Candidate>& all = candidates_[digits];
+    if (all.size() > alive_[digits] + alive_[digits] / 4 + 4) {
+        std::erase_if(all, [&](const Candidate& c) { return !sums.at(c.value).alive; });
+        alive_[digits] = all.size();
+    }
+}
+
 const std::vector<Term>& Cover::find(const Sums& sums, const Term& root, int level,
                                      const std::vector<char>& taken, std::size_t most_terms,
                                      std::uint64_t& random) {
@@ -329,52 +347,50 @@ inline void Cover::look_at(const Sums& sums, const Candidate& candidate, Choice&
         }
     }
     if (bound >= least_gain) {
-        if (buckets_.size() <= index(bound)) {
-            buckets_.resize(index(bound) + 1);
-        }
-        buckets_[index(bound)].push_back(
-            static_cast<std::int32_t>(&candidate - candidates_.data()));
+        looked_at_[index(bound)].push_back(candidate);
     }
 }
 
 bool Cover::search(const Sums& sums, int total, int level, const std::vector<char>& taken,
                    std::size_t most_terms, std::uint64_t& random) {
     std::int64_t slack = (std::int64_t{1} << level) - total;
-    for (auto& bucket : buckets_) {
-        bucket.clear();
+    for (auto& some : looked_at_) {
+        some.clear();
     }
+    std::size_t digits_looked_at = most_gain + 1;  // values of fewer were not looked at yet
     for (bool is_first = true; total > 0; is_first = false) {
         for (std::size_t input = 0; input < left_.size(); ++input) {
             if (is_first || bases_[input].left != left_[input]) {
                 look_up(input);
             }
         }
-        Choice choice{.slack = slack};
+        // Later values take no more than this one does, so it must take its share.
+        const int places = static_cast<int>(most_terms - terms_.size());
+        if (places == 0) {
+            return false;
+        }
+        Choice choice{.slack = slack, .gain = std::max(least_gain, (total + places - 1) / places)};
         std::size_t looked_at = 0;
-        if (is_first) {
-            for (const Candidate& candidate : candidates_) {
-                if (candidate.level < level && taken[index(candidate.value)] == 0) {
-                    look_at(sums, candidate, choice, random);
-                    looked_at += candidate.elements + 8u;
-                }
+        // A value takes no more than its digits, nor more than it took when more was left.
+        for (std::size_t b = most_gain + 1; b-- > index(choice.gain + (choice.ties > 0 ? 1 : 0));) {
+            waiting_.swap(looked_at_[b]);
+            for (const Candidate& candidate : waiting_) {
+                look_at(sums, candidate, choice, random);
+                looked_at += candidate.elements + 8u;
             }
-        } else {
-            // Values take less the less is left, so those that took little before need no look.
-            for (auto b = buckets_.size(); b-- > index(choice.gain + (choice.ties > 0 ? 1 : 0));) {
-                waiting_.swap(buckets_[b]);
-                for (const std::int32_t place : waiting_) {
-                    look_at(sums, candidates_[index(place)], choice, random);
-                    looked_at += candidates_[index(place)].elements + 8u;
+            waiting_.clear();
+            if (b < digits_looked_at) {
+                digits_looked_at = b;
+                forget_dead(sums, b);
+                for (const Candidate& candidate : candidates_[b]) {
+                    if (candidate.level < level && taken[index(candidate.value)] == 0) {
+                        look_at(sums, candidate, choice, random);
+                        looked_at += candidate.elements + 8u;
+                    }
                 }
-                waiting_.clear();
             }
         }
         work_ += static_cast<std::int64_t>(looked_at * blocks_) / 24;
-        // Later values take no more than this one does.
-        const int steps = choice.term.value < 0 ? total : (total + choice.gain - 1) / choice.gain;
-        if (terms_.size() + index(steps) > most_terms) {
-            return false;
-        }
         if (choice.term.value < 0) {
             break;
         }

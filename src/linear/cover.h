@@ -56,6 +56,7 @@ class Cover {
         std::uint16_t elements = 0;
         std::int16_t level = 0;
     };
+    static constexpr std::size_t most_gain = 127;  ///< what a byte holds
     struct FactorsOfInput {
         std::vector<std::uint32_t> ids;
         std::vector<bool> has;  ///< by id
@@ -89,6 +90,7 @@ class Cover {
     void make_digits(std::int32_t factor, std::int32_t left, Digits* digits) const;
     void look_up(std::size_t input);
     void forget_tables();
+    void forget_dead(const Sums& sums, std::size_t digits);
     bool change(const Sums& sums, const Term& term, int sign, int& total);
     Gains gains_of(const Candidate& candidate, std::size_t block) const;
     void look_at(const Sums& sums, const Candidate& candidate, Choice& choice,
@@ -99,19 +101,20 @@ class Cover {
     std::vector<std::int32_t> factors_;  ///< by id: magnitudes of coefficients
     std::unordered_map<std::int32_t, std::uint32_t> ids_;
     std::vector<FactorsOfInput> factors_of_input_;
-    std::vector<Element> elements_;  ///< of all forms
-    std::vector<Form> forms_;        ///< by value
-    std::vector<Candidate> candidates_;
+    std::vector<Element> elements_;                   ///< of all forms
+    std::vector<Form> forms_;                         ///< by value
+    std::vector<std::vector<Candidate>> candidates_;  ///< by the digits of their forms
+    std::vector<std::size_t> alive_;                  ///< of each, how many were so lately
 
     std::size_t blocks_ = 1;
     std::size_t capacity_ = 0;
     std::vector<Table> tables_;
     std::unordered_map<std::int32_t, std::size_t> table_of_;  ///< by magnitude
 
-    std::vector<std::int32_t> left_;                  ///< of each input
-    std::vector<Base> bases_;                         ///< of each input
-    std::vector<std::vector<std::int32_t>> buckets_;  ///< candidates by digits taken, now or before
-    std::vector<std::int32_t> waiting_;
+    std::vector<std::int32_t> left_;                 ///< of each input
+    std::vector<Base> bases_;                        ///< of each input
+    std::vector<std::vector<Candidate>> looked_at_;  ///< by the digits they took when looked at
+    std::vector<Candidate> waiting_;
     std::vector<Term> terms_;
     std::int64_t work_ = 0;
 };

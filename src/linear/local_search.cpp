@@ -1,6 +1,7 @@
 #include "linear/local_search.h"
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 
 #include "linear/cover.h"
@@ -21,7 +22,8 @@ constexpr int deepest_level = 50;  ///< 2^level is counted in 64 bits
 
 /// Changes a graph step by step. A step takes values away and makes what read them anew, in one of
 /// two ways: of the terms of what was taken away, or of any values that add up to the same. What is
-/// made costs no more than what was there; equal cost is kept too, which moves the search on.
+/// made costs no more than what was there; equal cost is kept too, which moves the search on. While
+/// the search is hot, what costs a little more is kept as well (simulated annealing).
 ///
 /// Levels bound the depth: each value is made at or below its level, so whatever is made of it can
 /// stay as it is.
@@ -45,9 +47,12 @@ class LocalSearch {
         return work_ + repair_.work() + cover_.work() - cover_work_before_;
     }
 
-    void step() {
+    /// `heat`: what a change may cost on the average, in 1/16.
+    void step(std::int64_t heat) {
         work_ += 10;
-        const bool covering = can_cover_ && random(2) == 0;
+        heat_ = heat;
+        // Covers find nearly all that saves an addition, the others move the graph on.
+        const bool covering = can_cover_ && random(8) != 0;
         if (covering ? choose_roots() && cover() : choose_values() && expand_readers()) {
             if (repair_.run(taken_)) {
                 decide();
@@ -334,7 +339,12 @@ class LocalSearch {
         }
     }
 
-    /// Compares the cost of the repaired part with what it was; keeps it if it is no more.
+    /// The most that a change may cost now. The zeros of a random number are distributed
+    /// exponentially, as what is asked for is, and are the same on all machines.
+    std::int64_t most_cost() { return heat_ * std::countl_zero(next_random(random_)) / 16; }
+
+    /// Compares the cost of the repaired part with what it was; keeps it if it is no more, or not
+    /// much more.
     void decide() {
         reserve_marks();
         std::int64_t cost = 0;
@@ -357,7 +367,7 @@ class LocalSearch {
             }
             cost -= cost_of_unread();
         }
-        if (cost <= 0) {
+        if (cost <= 0 || (cost != impossible && heat_ > 0 && cost <= most_cost())) {
             commit();
         }
         for (const std::int32_t value : counted_) {
@@ -460,6 +470,7 @@ class LocalSearch {
     Repair repair_;
     std::int32_t entered_ = 0;  ///< values of the graph; those behind are a try
     std::int64_t work_ = 0;
+    std::int64_t heat_ = 0;
 
     std::vector<char> taken_;
     std::vector<char> is_open_;
@@ -485,6 +496,7 @@ AdderGraph improve(const AdderGraph& graph, const std::vector<Interval>& ranges,
                    const std::vector<int>& arrival, int depth_limit, std::int64_t work,
                    std::uint64_t seed) {
     constexpr std::int64_t steps_of_value = 4;  // before the levels are spread anew
+    constexpr std::int64_t first_heat = 40;     // from here it falls to 0
     const std::vector<Interval> units(graph.outputs.size(), Interval{-128, 127});
     const std::vector<int> zeros(graph.outputs.size());
     if (graph.additions.empty()) {
@@ -511,7 +523,9 @@ AdderGraph improve(const AdderGraph& graph, const std::vector<Interval>& ranges,
         const auto values = static_cast<std::int64_t>(search.sums().values().size());
         for (std::int64_t step = 0; step < values * steps_of_value && done + search.work() < work;
              ++step) {
-            search.step();
+            // In the transposed graph the least that a change can cost is an addition.
+            const std::int64_t left = work - done - search.work();
+            search.step(transpose ? 0 : first_heat * left / work);
         }
         done += search.work() + values + 100;
         current = transpose ? transposed(search.sums().graph()) : search.sums().graph();

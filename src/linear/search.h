@@ -12,12 +12,12 @@ namespace gatewright::linear {
 /// How an adder graph is looked for: the best of some attempts, which a local search improves. What
 /// it may spend is counted in steps, not in time, so that all machines find the same graph.
 struct Search {
-    Effort attempts{.most_attempts = 8};
+    Effort attempts{.most_attempts = 4};
 
-    /// Spent on the best attempt, in units of about 40 ns: this much for each non-zero digit (less
-    /// where they are fewer than some hundreds, twice as much within a limit of the depth), at most
-    /// `most_improvement`.
-    std::int64_t improvement = 4000;
+    /// Spent on the best attempt, in units of about 40 ns: this much times the non-zero digits to
+    /// the power of 2/3 (so a large matrix gets less for each of its digits, as it gains less by
+    /// them), at most `most_improvement`.
+    std::int64_t improvement = 20'000;
     std::int64_t most_improvement = 100'000'000;
 
     std::uint64_t seed = 0;
