@@ -193,6 +193,9 @@ void Call::set_values(std::vector<Value> ys) {
 
 std::vector<Value> Call::call_layer(const Layer& layer, Weights weights, Arguments arguments) {
     const std::string name = layer.name.empty() ? layer.class_name : layer.name;
+    if (layer.graph == nullptr) {  // a model calls its layers as any model does
+        expect_policy_within(*this, layer);
+    }
     return importer_.call_layer(layer, path_ + "/" + name, std::move(weights),
                                 std::move(arguments));
 }

@@ -278,18 +278,9 @@ std::vector<Value> Importer::call_layer(const Layer& layer, const std::string& p
                                           : fmt::format("The nearest one that is: {}. ", near)) +
                 layers::how_to_register(layer.class_name));
     }
-    Policy policy;
-    {
-        // An operation has no policy; a layer takes its inputs in the type that its own says.
-        const Call before(*this, layer, path, Weights(), arguments);
-        policy = policy_of(before);
-        layers::Builder builder(network(), where);
-        if (layer.package == "keras.ops" || layer.class_name.ends_with("OpLambda")) {
-            policy.compute = common_precision(before, arguments);
-        } else if (layer.class_name != "Embedding") {
-            round_arguments(builder, arguments, policy.compute);
-        }
-    }
+    layers::Builder builder(network(), where);
+    const Policy policy =
+        take_arguments(builder, Call(*this, layer, path, Weights(), arguments), arguments);
     Call call(*this, layer, path, std::move(weights), std::move(arguments));
     call.precision = policy.compute;
     call.int8 = policy.int8;

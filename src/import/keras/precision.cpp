@@ -118,8 +118,7 @@ std::optional<Precision> precision_named(std::string_view name) {
 }
 
 /// The policy that one key of the configuration holds.
-Policy read(const Call& call, const char* key) {
-    const Object& object = call.object();
+Policy read(const Object& object, const Settings& settings, const char* key) {
     const Json& given = object.config[key];
     const Json* config = config_of(given);
     if (config != nullptr && config->contains("mode")) {
@@ -127,10 +126,9 @@ Policy read(const Call& call, const char* key) {
         const bool read_so = mode == "int8" && text_in(*config, "source_name") == "float32" &&
                              object.package.empty() && lists(int8_layers, object.class_name);
         if (!read_so) {
-            call.settings.refuse(key,
-                                 fmt::format("weights quantised as '{}' are not read here", mode),
-                                 "Quantise to int8 from float32, and Dense, EinsumDense and "
-                                 "Embedding only; or save the model before `quantize`.");
+            settings.refuse(key, fmt::format("weights quantised as '{}' are not read here", mode),
+                            "Quantise to int8 from float32, and Dense, EinsumDense and "
+                            "Embedding only; or save the model before `quantize`.");
         }
         return {Precision::single, true};
     }
@@ -139,8 +137,8 @@ Policy read(const Call& call, const char* key) {
                                                  : std::string();
     const std::optional<Precision> precision = precision_named(name);
     if (!precision) {
-        call.settings.refuse(key, "numbers of that type are not supported",
-                             "Save the model with float32.");
+        settings.refuse(key, "numbers of that type are not supported",
+                        "Save the model with float32.");
     }
     const bool casts = !object.config.contains("autocast") || object.config["autocast"] != false;
     // Other kinds of resizing compute in float32.
@@ -148,7 +146,7 @@ Policy read(const Call& call, const char* key) {
         object.class_name != "UpSampling2D" || text_in(object.config, "interpolation") == "nearest";
     if (*precision != Precision::single &&
         !(object.package.empty() && casts && copies && lists(half_layers, object.class_name))) {
-        call.settings.refuse(
+        settings.refuse(
             key, "this layer in half precision is not supported: it rounds inside itself",
             "Save the model with the policy float32: keras.models.clone_model under that policy, "
             "then set_weights.");
@@ -180,36 +178,6 @@ void visit_all(Arguments& arguments, const std::function<void(Argument&)>& visit
     for (auto& [name, one] : arguments.kwargs) {
         visit(one);
     }
-}
-
-}  // namespace
-
-Policy policy_of(const Call& call) {
-    Policy out;
-    for (const char* key : {"dtype", "dtype_policy"}) {
-        if (call.settings.has(key)) {
-            const Policy policy = read(call, key);
-            out = policy.int8 || policy.compute != Precision::single ? policy : out;
-        }
-    }
-    return out;
-}
-
-Operand rounded_to(layers::Builder& builder, const Operand& x, Precision precision) {
-    const auto rounded = [&](double exponent, double fraction, double bias) {
-        const auto number = [](double value) { return layers::Builder::number(value); };
-        return builder.function("float_round", x,
-                                {number(exponent), number(fraction), number(bias)});
-    };
-    switch (precision) {
-        case Precision::float16:
-            return rounded(5, 10, 15);
-        case Precision::bfloat16:
-            return rounded(8, 7, 127);
-        case Precision::single:
-            break;
-    }
-    return x;
 }
 
 Precision common_precision(const Call& call, const Arguments& arguments) {
@@ -253,6 +221,61 @@ void round_arguments(layers::Builder& builder, Arguments& arguments, Precision p
             }
         });
     });
+}
+
+}  // namespace
+
+Policy policy_of(const Object& object, const Location& where) {
+    Policy out;
+    const Settings settings(object.config, where);
+    for (const char* key : {"dtype", "dtype_policy"}) {
+        if (settings.has(key)) {
+            const Policy policy = read(object, settings, key);
+            out = policy.int8 || policy.compute != Precision::single ? policy : out;
+        }
+    }
+    return out;
+}
+
+void expect_policy_within(const Call& outer, const Object& inner) {
+    const Policy policy = policy_of(inner, outer.where());
+    if (policy.int8) {
+        outer.refuse("Keras calls the layer inside it as if its weights were not quantised",
+                     "Quantise the model without that layer (filters), or use the layer by itself.",
+                     "layer");
+    }
+    if (policy.compute != outer.precision) {
+        outer.refuse("the layer inside it computes in another type, which Keras does not cast to",
+                     "Give both the same policy.", "layer");
+    }
+}
+
+Operand rounded_to(layers::Builder& builder, const Operand& x, Precision precision) {
+    const auto rounded = [&](double exponent, double fraction, double bias) {
+        const auto number = [](double value) { return layers::Builder::number(value); };
+        return builder.function("float_round", x,
+                                {number(exponent), number(fraction), number(bias)});
+    };
+    switch (precision) {
+        case Precision::float16:
+            return rounded(5, 10, 15);
+        case Precision::bfloat16:
+            return rounded(8, 7, 127);
+        case Precision::single:
+            break;
+    }
+    return x;
+}
+
+Policy take_arguments(layers::Builder& builder, const Call& call, Arguments& arguments) {
+    const Object& object = call.object();
+    Policy out = policy_of(object, call.where());
+    if (object.package == "keras.ops" || object.class_name.ends_with("OpLambda")) {
+        out.compute = common_precision(call, arguments);  // it has no policy
+    } else if (object.class_name != "Embedding") {        // which takes integers
+        round_arguments(builder, arguments, out.compute);
+    }
+    return out;
 }
 
 }  // namespace gatewright::keras

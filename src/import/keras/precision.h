@@ -16,15 +16,16 @@ struct Policy {
 };
 
 /// Refuses what is not supported, and policies of layers that are not known to keep to them.
-Policy policy_of(const Call& call);
+Policy policy_of(const Object& object, const Location& where);
+
+/// Refuses a layer inside another one that has another policy: wrappers call past what keeps it.
+void expect_policy_within(const Call& outer, const Object& inner);
 
 /// x as a number of that type holds it; as it is for the usual one.
 Operand rounded_to(layers::Builder& builder, const Operand& x, Precision precision);
 
-/// What an operation without a policy computes in: what its tensors have in common, or float32.
-Precision common_precision(const Call& call, const Arguments& arguments);
-
-/// Tensors among the arguments, rounded.
-void round_arguments(layers::Builder& builder, Arguments& arguments, Precision precision);
+/// What a call computes in, and its arguments as it takes them: in half precision they are rounded.
+/// An operation without a policy computes in what its tensors have in common, or in float32.
+Policy take_arguments(layers::Builder& builder, const Call& call, Arguments& arguments);
 
 }  // namespace gatewright::keras

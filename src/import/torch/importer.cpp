@@ -496,10 +496,10 @@ void Importer::add_outputs(Diagnostics& diagnostics) {
         }
         layers::Builder builder(out_.network, where);
         if (y.batch_axis > 0 && has_free_extents(program_)) {
-            throw Failure(Code::unsupported_form, where,
-                          fmt::format("the batch is its axis {}, and must be the first",
-                                      y.batch_axis),
-                          "Give it with the batch in front (transpose), or leave it out.");
+            throw Failure(
+                Code::unsupported_form, where,
+                fmt::format("the batch is its axis {}, and must be the first", y.batch_axis),
+                "Give it with the batch in front (transpose), or leave it out.");
         }
         if (mode_ != BatchMode::none && y.batch_axis != 0) {
             // With a batch of one, its axis is there and goes.
