@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 namespace gatewright::emulate {
 
@@ -30,12 +31,22 @@ Samples match_sources(const std::vector<operators::ModelInput>& inputs, bool bat
     for (const auto& [name, array] : arrays) {
         names += (names.empty() ? "" : ", ") + name;
     }
+    const auto numbered = [](std::size_t i) { return fmt::format("x{}", i); };
+    // An input may be called as another one's number is: all by their numbers, unless all names
+    // are there.
+    bool named = true;
+    bool counted = true;
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+        named = named && find(inputs[i].name) != nullptr;
+        counted = counted && find(numbered(i)) != nullptr;
+    }
+    std::set<const ArraySource*> used;
     for (std::size_t i = 0; i < inputs.size(); ++i) {
         const operators::ModelInput& input = inputs[i];
-        const ArraySource* array = find(input.name);
+        const ArraySource* array = counted && !named ? nullptr : find(input.name);
         array = array == nullptr && inputs.size() == 1 ? find("x") : array;
-        array = array == nullptr ? find(fmt::format("x{}", i)) : array;
-        if (array == nullptr) {
+        array = array == nullptr ? find(numbered(i)) : array;
+        if (array == nullptr || !used.insert(array).second) {
             refuse_array(file, input.name, fmt::format("no array for it among: {}", names),
                          fmt::format("Name the array '{}', or x{}.", input.name,
                                      inputs.size() == 1 ? "" : std::to_string(i)));
