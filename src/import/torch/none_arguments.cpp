@@ -46,8 +46,9 @@ constexpr Row rows[] = {
     {"sorter", ""},
     {"storage_offset", ""},
     {"dim",
-     "all aminmax any argmax argmin count_nonzero cross linalg_vector_norm mean norm "
-     "repeat_interleave std std_mean sum take_along_dim unique_consecutive var var_mean"},
+     "all aminmax any argmax argmin count_nonzero cross linalg_vector_norm mean nanmean nansum "
+     "norm quantile repeat_interleave std std_mean sum take_along_dim unique_consecutive var "
+     "var_mean"},
     {"end", "slice slice_copy slice_scatter"},
     {"eps", "_fused_rms_norm logit rms_norm special_logit"},
     {"max", "clamp clip sym_constrain_range sym_constrain_range_for_size"},

@@ -367,6 +367,30 @@ void diagonal(Call& call) {
     call.set(indexed(call, x, shape, std::move(index), x.batch_axis));
 }
 
+/// Vectors along the last axis on the diagonals of matrices.
+void diagonal_matrix(Call& call) {  // diag_embed
+    const Operand x = call.operand("self");
+    call.demand(call.integer("offset", 0) == 0, "offset", "only the main diagonal is supported");
+    const std::int64_t rank = x.rank() + 1;
+    for (const auto& [name, place] : {std::pair("dim1", -2), {"dim2", -1}}) {
+        call.demand(call.normalised(call.integer(name, place), rank) == rank + place, name,
+                    "the matrices must be the last two axes", "Move the axes behind it.");
+    }
+    Shape shape = x.sample_shape();
+    if (shape.empty()) {
+        throw BatchMixed();
+    }
+    const std::int64_t size = shape.back();
+    shape.insert(shape.end() - 1, 1);
+    Tensor kept = Tensor::filled({size, size}, 0);
+    for (std::int64_t i = 0; i < size; ++i) {
+        kept.values[static_cast<std::size_t>(i * size + i)] = 1;
+    }
+    call.set(call.elementwise(
+        select_operator, Attributes(),
+        {Call::tensor(std::move(kept)), call.reshaped(x, shape, x.batch_axis), Call::number(0)}));
+}
+
 /// Elements above (below) a diagonal of the last two axes become zero.
 void triangle(Call& call, bool upper) {
     const Operand x = call.operand("self");
@@ -504,6 +528,7 @@ const RuleRow rows[] = {
     {"aten.flipud", "default", [](Call& c) { flip(c, 0); }},
     {"aten.roll", "default", &roll},
     {"aten.diagonal", "default", &diagonal, true},
+    {"aten.diag_embed", "default", &diagonal_matrix},
     {"aten.diagonal_copy", "default", &diagonal},
     {"aten.triu", "default", [](Call& c) { triangle(c, true); }},
     {"aten.tril", "default", [](Call& c) { triangle(c, false); }},

@@ -221,6 +221,87 @@ void variance(Call& call, bool deviation, bool with_mean) {
     }
 }
 
+Operand chosen(Call& call, const Operand& condition, const Operand& a, const Operand& b) {
+    return call.elementwise(select_operator, Attributes(), {condition, a, b});
+}
+
+/// Sums or means of those elements that are numbers.
+void over_numbers(Call& call, bool mean) {
+    Operand x = call.operand("self");
+    x.is_integer = false;
+    call.ignore("dtype");  // the program says the result's type
+    call.demand(is_real(call.result_type()), "dtype", "its result is no real number",
+                "Use float32.");
+    const Shape axes = axes_of(call, x);
+    const bool keep = call.flag("keepdim", false);
+    const Operand missing = call.function("is_nan", x);
+    Operand y = reduced(call, chosen(call, missing, Call::number(0), x), "sum", axes, keep);
+    if (mean) {
+        y = call.divide(y, reduced(call, call.function("not", missing), "sum", axes, keep));
+    }
+    call.set(y);
+}
+
+/// What lies at a part of the way through the elements in order; no number where one is none.
+void quantile(Call& call) {
+    Operand x = call.operand("self");
+    const double q = call.real("q");
+    call.demand(q >= 0 && q <= 1, "q", "it is no part of the whole");
+    const std::string method = call.text("interpolation", "linear");
+    const bool keep = call.flag("keepdim", false);
+    const bool all = !call.has("dim");
+    const auto rank = static_cast<std::size_t>(x.rank());
+    if (all) {
+        if (x.batch_axis >= 0) {
+            throw BatchMixed();
+        }
+        x = call.reshaped(x, {element_count(x.sample_shape())}, -1);
+    }
+    const std::int64_t axis = all ? 0 : call.axis(x, call.integer("dim"));
+    const std::int64_t extent = x.sample_shape()[static_cast<std::size_t>(axis)];
+    call.demand(extent > 0, "self", "it has no elements");
+    const double at = q * static_cast<double>(extent - 1);
+    const auto below = static_cast<std::int64_t>(std::floor(at));
+    const auto above = static_cast<std::int64_t>(std::ceil(at));
+    const Operand in_order = ordered(call, x, axis, false)[0];
+    const auto place = [&](std::int64_t i) { return call.sliced(in_order, axis, i, 1); };
+    Operand y;
+    if (below == above || method == "lower") {
+        y = place(below);
+    } else if (method == "higher") {
+        y = place(above);
+    } else if (method == "nearest") {
+        y = place(static_cast<std::int64_t>(std::nearbyint(at)));
+    } else if (method == "midpoint" || method == "linear") {
+        const double part = method == "midpoint" ? 0.5 : at - static_cast<double>(below);
+        y = call.add(call.multiply(place(below), Call::number(1 - part)),
+                     call.multiply(place(above), Call::number(part)));
+    } else {
+        call.refuse("there is no such interpolation", {}, "interpolation");
+    }
+    y = chosen(call, reduced(call, call.function("is_nan", x), "max", {axis}, true),
+               Call::number(std::numeric_limits<double>::quiet_NaN()), y);
+    Shape shape = y.sample_shape();
+    if (all) {
+        shape.assign(keep ? rank : 0, 1);
+    } else if (!keep) {
+        shape.erase(shape.begin() + axis);
+    }
+    call.set(call.reshaped(y, shape, batch_behind(x, {axis}, keep)));
+}
+
+/// The area below straight lines between neighbours.
+void trapezoid(Call& call) {
+    const Operand y = call.operand("y");
+    const double dx = call.real("dx", 1);
+    const std::int64_t axis = call.axis(y, call.integer("dim", -1));
+    const std::int64_t extent = y.sample_shape()[static_cast<std::size_t>(axis)];
+    call.demand(extent > 1, "dim", "it has fewer than two points");
+    const Operand pairs =
+        call.add(call.sliced(y, axis, 0, extent - 1), call.sliced(y, axis, 1, extent - 1));
+    call.set(call.multiply(reduced(call, pairs, "sum", {axis}, false), Call::number(dx / 2)));
+}
+
 /// Whether any (all) elements are not zero.
 void truth(Call& call, bool all) {
     Operand x = call.operand("self");
@@ -326,6 +407,11 @@ const RuleRow rows[] = {
     {"aten.cummin", "default", [](Call& c) { cumulate(c, "min"); }},
     {"aten.logcumsumexp", "default", [](Call& c) { cumulate(c, "log_sum_exp"); }},
     {"aten.diff", "default", &difference_of_neighbours},
+    {"aten.nansum", "default", [](Call& c) { over_numbers(c, false); }},
+    {"aten.nanmean", "default", [](Call& c) { over_numbers(c, true); }},
+    {"aten.quantile", "scalar", &quantile},
+    {"aten.trapezoid", "dx", &trapezoid},
+    {"aten.trapz", "dx", &trapezoid},
 };
 
 }  // namespace

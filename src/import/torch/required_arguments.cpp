@@ -112,6 +112,7 @@ constexpr Row rows[] = {
     {"padding",
      "reflection_pad1d.default reflection_pad2d.default reflection_pad3d.default "
      "replication_pad1d.default replication_pad2d.default replication_pad3d.default"},
+    {"q", "quantile.scalar"},
     {"quant_min quant_max",
      "_fake_quantize_per_tensor_affine_cachemask_tensor_qparams.default "
      "fake_quantize_per_tensor_affine.tensor_qparams"},
