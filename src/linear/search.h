@@ -17,7 +17,7 @@ struct Search {
     /// Spent on the best attempt, in units of about 40 ns: this much times the non-zero digits to
     /// the power of 2/3 (so a large matrix gets less for each of its digits, as it gains less by
     /// them), at most `most_improvement`.
-    std::int64_t improvement = 20'000;
+    std::int64_t improvement = 16'000;
     std::int64_t most_improvement = 100'000'000;
 
     std::uint64_t seed = 0;
