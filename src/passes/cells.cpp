@@ -86,10 +86,106 @@ std::int64_t tables_of_read(const bits::Table& table, int lut_inputs) {
     return leaves + (selections + 1) / 2;
 }
 
+/// Values that few register bits of their stage decide, by sums of few bits: lookup tables give
+/// them from those bits, and what lies between vanishes.
+class SmallValues {
+  public:
+    SmallValues(const bits::Function& function, const TimingGraph& graph, const DelayModel& model,
+                std::span<const std::int32_t> stage)
+        : sources_(function.nodes.size()), vanishes_(function.nodes.size(), 0) {
+        for (NodeId id = 0; id < function.nodes.size(); ++id) {
+            const Node& node = function.nodes[id];
+            const bool is_sum = node.op == Op::add || node.op == Op::sub || node.op == Op::less;
+            if (graph.is_placed(id) && node.op != Op::mul &&
+                (!is_sum || graph.chain_length(node) <= longest_sum)) {
+                find(graph, model, stage, id);
+            }
+        }
+        for (NodeId id = 0; id < function.nodes.size(); ++id) {
+            const auto users = graph.users(id);
+            vanishes_[id] = !sources_[id].empty() && !graph.is_output(id) &&
+                            std::ranges::all_of(users, [&](NodeId user) {
+                                return stage[user] == stage[id] && !sources_[user].empty();
+                            });
+        }
+    }
+
+    bool is_small(NodeId id) const { return !sources_[id].empty(); }
+    bool vanishes(NodeId id) const { return vanishes_[id] != 0; }
+
+  private:
+    /// Yosys makes longer ones carry chains, whatever they add.
+    static constexpr int longest_sum = 4;
+
+    void find(const TimingGraph& graph, const DelayModel& model,
+              std::span<const std::int32_t> stage, NodeId id) {
+        std::vector<NodeId> all;
+        const auto add = [&](NodeId source) {
+            if (std::ranges::find(all, source) == all.end()) {
+                all.push_back(source);
+            }
+        };
+        for (const TimingGraph::Operand& operand : graph.operands(id)) {
+            const NodeId o = operand.source;
+            if (graph.is_placed(o) && stage[o] == stage[id]) {
+                if (sources_[o].empty()) {
+                    return;
+                }
+                std::ranges::for_each(sources_[o], add);
+            } else {
+                add(o);
+            }
+        }
+        int bits = 0;
+        for (const NodeId source : all) {
+            bits += graph.width(source);
+        }
+        if (bits <= model.lut_inputs) {
+            sources_[id] = std::move(all);
+        }
+    }
+
+    std::vector<std::vector<NodeId>> sources_;
+    std::vector<char> vanishes_;
+};
+
+/// Tables before the carries of a sum. Where these are cells of their own, a bit that one operand
+/// alone has needs none, or an inverter: where it is inverted, or added to a one.
+std::int64_t tables_of_chain(const bits::Function& function, const TimingGraph& graph,
+                             const DelayModel& model, const Node& node) {
+    const int length = graph.chain_length(node);
+    if (!model.lone_bits_are_free || node.op == Op::less) {
+        return length;
+    }
+    const int first = node.type.width - length;
+    std::int64_t count = 0;
+    const Node* operand[2] = {&function.nodes[node.operand[0]], &function.nodes[node.operand[1]]};
+    for (int bit = first; bit < node.type.width; ++bit) {
+        bool has[2];   // a bit that varies
+        bool flip[2];  // that is inverted, or a one that inverts the other
+        for (int k = 0; k < 2; ++k) {
+            const Node& x = *operand[k];
+            const bool minus = node.op == Op::sub && k == 1;
+            if (x.op == Op::constant) {
+                has[k] = false;
+                flip[k] = ((function.constant(x) >> std::min(bit, 127) & 1) != 0) != minus;
+            } else {
+                has[k] = bit >= graph.low_zeros(node.operand[k]) &&
+                         (x.type.is_signed || bit < x.type.width);
+                flip[k] = (has[k] && x.op == Op::bit_not) != minus;
+            }
+        }
+        count += (has[0] && has[1]) || ((has[0] || has[1]) && flip[0] != flip[1]) ? 1 : 0;
+    }
+    return count;
+}
+
 }  // namespace
 
-CellEstimate estimate_cells(const bits::Function& function, const DelayModel& model) {
+CellEstimate estimate_cells(const bits::Function& function, const DelayModel& model,
+                            std::span<const std::int32_t> stage) {
     const TimingGraph graph(function, model);
+    const SmallValues small(function, graph, model, stage);
     CellEstimate out;
     for (NodeId id = 0; id < function.nodes.size(); ++id) {
         const Node& node = function.nodes[id];
@@ -98,10 +194,14 @@ CellEstimate estimate_cells(const bits::Function& function, const DelayModel& mo
             const Node& operand = function.nodes[node.operand[k]];
             return operand.op == Op::constant && function.constant(operand) == 0;
         };
+        if (small.is_small(id)) {
+            out.tables += small.vanishes(id) ? 0 : node.type.width;
+            continue;
+        }
         switch (node.op) {
             case Op::add:
             case Op::sub:
-                out.carry_bits += graph.chain_length(node);
+                out.carry_bits += tables_of_chain(function, graph, model, node);
                 break;
             case Op::less:
                 out.carry_bits += is_zero(1) ? 0 : graph.chain_length(node);  // or a sign bit

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "bits/function.h"
 #include "passes/delay_model.h"
@@ -9,13 +10,15 @@ namespace gatewright::passes {
 
 /// What a function should take of a device with lookup tables and carry chains.
 struct CellEstimate {
-    std::int64_t carry_bits = 0;  ///< of sums, differences and comparisons: one table each
+    std::int64_t carry_bits = 0;  ///< tables of sums, differences and comparisons
     std::int64_t tables = 0;      ///< all else
 
     std::int64_t luts() const { return carry_bits + tables; }
 };
 
 /// Counts cells without synthesis, by rules that fit on a page. Multipliers count as trees of sums.
-CellEstimate estimate_cells(const bits::Function& function, const DelayModel& model);
+/// `stage` tells the pipeline stage of each node.
+CellEstimate estimate_cells(const bits::Function& function, const DelayModel& model,
+                            std::span<const std::int32_t> stage);
 
 }  // namespace gatewright::passes

@@ -14,8 +14,9 @@ namespace {
 
 constexpr auto models = std::to_array<DelayModel>({
 #define FAMILY(name, lut_inputs, lut, routing, carry, entry, reg, multiplier, fanout, inverts, \
-               margin, help)                                                                   \
-    {#name, help, lut_inputs, lut, routing, carry, entry, reg, multiplier, fanout, inverts, margin},
+               lone, margin, help)                                                             \
+    {#name, help,       lut_inputs, lut,     routing, carry, entry,                            \
+     reg,   multiplier, fanout,     inverts, lone,    margin},
 #include "../targets/families.def"
 #undef FAMILY
 });

@@ -22,6 +22,7 @@ struct DelayModel {
     int multiplier_ps = 0;   ///< a hard multiplier of any size with its routing; 0: there is none
     int fanout_ps = 0;       ///< more routing for each doubling of a net's readers
     bool inverts = false;    ///< an operand of a sum can be inverted for nothing
+    bool lone_bits_are_free = false;  ///< bits of a chain that one operand has need no table
     int margin_percent = 0;  ///< of a clock period, left for what the estimate does not see
 };
 

@@ -149,7 +149,7 @@ ordered_json to_json(const Translation& t) {
                      {"estimated_critical_path_ns", t.critical_path_ns},
                      {"register_bits", design::register_bits(body, t.pipeline)}};
     const passes::CellEstimate cells =
-        passes::estimate_cells(body, passes::delay_model(t.settings.target));
+        passes::estimate_cells(body, passes::delay_model(t.settings.target), t.pipeline.stage);
     out["estimate"] = {{"carry_bits", cells.carry_bits}, {"luts", cells.luts()}};
     ordered_json ports;
     const auto add_ports = [&](const char* key, const auto& interface_ports,
