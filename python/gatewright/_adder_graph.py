@@ -51,7 +51,7 @@ def adder_graph(
         arrival: the level at which each input is there, integers from 0, at most 16 apart.
         extra_depth: levels allowed over the shallowest tree; None: any.
         effort: "fast" takes about 2 ms for 16 x 16 weights of 8 bits and 0.1 s for 64 x 64,
-            "normal" 20 ms and 1.5 s, "high" 0.4 s and 30 s.
+            "normal" 0.1 s and 0.5 s, "high" 2 s and 10 s.
         seed: of the search's choices; the same arguments give the same graph.
 
     Raises:

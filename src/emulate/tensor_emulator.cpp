@@ -3,13 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <exception>
 #include <map>
 #include <mutex>
-#include <thread>
 
+#include "base/threads.h"
 #include "emulate/tensor_program.h"
 
 namespace gatewright::emulate {
@@ -44,39 +42,6 @@ TensorEmulator::TensorEmulator(const operators::CoreModel& model) : model_(model
     }
 }
 TensorEmulator::~TensorEmulator() = default;
-
-namespace {
-
-/// Calls work(first) for 0 .. count - 1 from several threads; throws what one of them throws.
-void in_threads(std::int64_t count, int threads, const std::function<void(std::int64_t)>& work) {
-    std::atomic<std::int64_t> next{0};
-    std::mutex mutex;
-    std::exception_ptr failure;
-    const auto loop = [&] {
-        try {
-            for (std::int64_t i = next++; i < count; i = next++) {
-                work(i);
-            }
-        } catch (...) {
-            const std::lock_guard lock(mutex);
-            failure = failure ? failure : std::current_exception();
-            next = count;
-        }
-    };
-    std::vector<std::thread> pool;
-    for (int t = 1; t < threads; ++t) {
-        pool.emplace_back(loop);
-    }
-    loop();
-    for (std::thread& thread : pool) {
-        thread.join();
-    }
-    if (failure) {
-        std::rethrow_exception(failure);
-    }
-}
-
-}  // namespace
 
 TensorEmulator::Result TensorEmulator::run_samples(
     const Samples& samples, int threads, const std::function<void(std::int64_t)>& progress) const {

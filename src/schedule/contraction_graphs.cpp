@@ -1,9 +1,10 @@
 #include "schedule/contraction_graphs.h"
 
 #include <algorithm>
-#include <cstring>
+#include <functional>
 #include <utility>
 
+#include "base/threads.h"
 #include "linear/local_search.h"
 
 namespace gatewright::schedule {
@@ -82,44 +83,60 @@ std::int64_t cost_of(const linear::Figures& figures) {
 
 }  // namespace
 
-const AdderGraph& ContractionGraphs::solve(const Matrix& matrix,
-                                           const std::vector<Interval>& ranges) {
-    const auto [at, added] = solved_.try_emplace(key_of(matrix, ranges));
-    if (added) {
-        at->second = linear::find_adder_graph(matrix, ranges, search_);
-    }
-    return at->second;
+void ContractionGraphs::will_need(const Matrix& matrix, const std::vector<Interval>& ranges) {
+    solved_.try_emplace(key_of(matrix, ranges), Solved{matrix, ranges, {}});
 }
 
-// Finds the contractions that read the same values.
-void ContractionGraphs::look() {
-    looked_ = true;
-    std::map<network::Value, std::vector<NodeId>> readers;
+const AdderGraph& ContractionGraphs::solved(const Matrix& matrix,
+                                            const std::vector<Interval>& ranges) const {
+    return solved_.at(key_of(matrix, ranges)).graph;
+}
+
+void ContractionGraphs::solve_all() {
+    all_solved_ = true;
+    std::map<network::Value, std::vector<Member>> readers;
     for (NodeId id = 0; id < network_.nodes().size(); ++id) {
         const network::Node& node = network_.node(id);
         if (node.op == &operators::contract_operator) {
-            readers[node.inputs[0]].push_back(id);
+            const network::Value value = node.inputs[0];
+            readers[value].push_back({id, operators::contract_forms(node, network_.type(value))});
         }
     }
-    for (const auto& [value, ids] : readers) {
-        if (ids.size() < 2) {
-            continue;
+    for (const auto& [value, members] : readers) {
+        for (const Member& member : members) {
+            for (const operators::ContractForm& form : member.forms.forms) {
+                will_need(form.matrix, ranges_of(form));
+            }
         }
-        std::vector<Member> members;
-        for (const NodeId id : ids) {
-            members.push_back(
-                {id, operators::contract_forms(network_.node(id), network_.type(value))});
+        if (members.size() > 1 && same_inputs(members)) {
+            for (std::size_t f = 0; f < members.front().forms.forms.size(); ++f) {
+                will_need(side_by_side(members, f), ranges_of(members.front().forms.forms[f]));
+            }
         }
-        if (same_inputs(members)) {
-            solve_together(std::move(members));
+    }
+    std::vector<Solved*> waiting;
+    for (auto& [key, each] : solved_) {
+        waiting.push_back(&each);
+    }
+    // The largest first, or one of them would be left to a single thread in the end.
+    std::ranges::stable_sort(waiting, std::ranges::greater{},
+                             [](const Solved* each) { return each->matrix.weights.size(); });
+    in_threads(static_cast<std::int64_t>(waiting.size()), processors(), [&](std::int64_t i) {
+        Solved& each = *waiting[static_cast<std::size_t>(i)];
+        each.graph = linear::find_adder_graph(each.matrix, each.ranges, search_);
+    });
+    for (const auto& [value, members] : readers) {
+        if (members.size() > 1 && same_inputs(members)) {
+            share(members);
         }
     }
 }
 
-void ContractionGraphs::solve_together(std::vector<Member> members) {
+// Takes the graphs of all members together where they are cheaper.
+void ContractionGraphs::share(const std::vector<Member>& members) {
     for (std::size_t f = 0; f < members.front().forms.forms.size(); ++f) {
         const std::vector<Interval> ranges = ranges_of(members.front().forms.forms[f]);
-        const AdderGraph& whole = solve(side_by_side(members, f), ranges);
+        const AdderGraph& whole = solved(side_by_side(members, f), ranges);
         std::int64_t alone = 0;
         bool deeper = false;
         std::int64_t first = 0;
@@ -128,7 +145,7 @@ void ContractionGraphs::solve_together(std::vector<Member> members) {
             const Matrix& matrix = member.forms.forms[f].matrix;
             parts.push_back(linear::part_of(whole, first, matrix.n_out));
             first += matrix.n_out;
-            const linear::Figures own = linear::figures_of(solve(matrix, ranges), ranges);
+            const linear::Figures own = linear::figures_of(solved(matrix, ranges), ranges);
             alone += cost_of(own);
             deeper = deeper || (search_.attempts.extra_depth >= 0 &&
                                 linear::figures_of(parts.back(), ranges).depth > own.depth);
@@ -136,21 +153,21 @@ void ContractionGraphs::solve_together(std::vector<Member> members) {
         const bool take = cost_of(linear::figures_of(whole, ranges)) < alone && !deeper;
         for (std::size_t m = 0; m < members.size(); ++m) {
             together_[members[m].id].push_back(
-                take ? std::move(parts[m]) : solve(members[m].forms.forms[f].matrix, ranges));
+                take ? std::move(parts[m]) : solved(members[m].forms.forms[f].matrix, ranges));
         }
     }
 }
 
 std::vector<AdderGraph> ContractionGraphs::of(NodeId id, const operators::ContractForms& forms) {
-    if (!looked_) {
-        look();
+    if (!all_solved_) {
+        solve_all();
     }
     if (const auto found = together_.find(id); found != together_.end()) {
         return found->second;
     }
     std::vector<AdderGraph> graphs;
     for (const operators::ContractForm& form : forms.forms) {
-        graphs.push_back(solve(form.matrix, ranges_of(form)));
+        graphs.push_back(solved(form.matrix, ranges_of(form)));
     }
     return graphs;
 }

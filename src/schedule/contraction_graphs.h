@@ -10,7 +10,8 @@
 
 namespace gatewright::schedule {
 
-/// The adder graphs of a model's contractions. Equal matrices of equal ranges are solved once.
+/// The adder graphs of a model's contractions, found by as many threads as there are processors; no
+/// graph depends on that. Equal matrices of equal ranges are solved once.
 /// Contractions that read the same values (queries, keys and values; parallel branches) are also
 /// solved as one matrix, whose sums they share; that is taken where it is cheaper and, if the depth
 /// is limited, makes none of them deeper. Each still has a graph of its own: what two of them have
@@ -28,18 +29,24 @@ class ContractionGraphs {
         network::NodeId id;
         operators::ContractForms forms;
     };
+    /// A matrix to solve, and its graph.
+    struct Solved {
+        linear::Matrix matrix;
+        std::vector<Interval> ranges;
+        linear::AdderGraph graph;
+    };
 
-    const linear::AdderGraph& solve(const linear::Matrix& matrix,
-                                    const std::vector<Interval>& ranges);
-    void solve_together(std::vector<Member> members);
+    void solve_all();
+    void will_need(const linear::Matrix& matrix, const std::vector<Interval>& ranges);
+    const linear::AdderGraph& solved(const linear::Matrix& matrix,
+                                     const std::vector<Interval>& ranges) const;
+    void share(const std::vector<Member>& members);
 
     const network::Network& network_;
     const linear::Search& search_;
-    std::map<std::string, linear::AdderGraph> solved_;
+    std::map<std::string, Solved> solved_;
     std::map<network::NodeId, std::vector<linear::AdderGraph>> together_;
-    bool looked_ = false;
-
-    void look();
+    bool all_solved_ = false;
 };
 
 }  // namespace gatewright::schedule
