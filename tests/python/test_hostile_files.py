@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from keras_file import archive, dense, entries, keras_file, sequential
+from onnx import TensorProto, helper
 
 HDF5 = Path(__file__).resolve().parents[1] / "fixtures/hdf5"
 MODEL = sequential(dense())
@@ -25,7 +26,20 @@ def repeated_key():
     return keras_file(text.replace('"units": 3', '"units": 3, "units": 3'))
 
 
+def wide_border():
+    """A few bytes that ask for 2 ** 40 elements of a border."""
+    shape = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "xy"]
+    shape[0] = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2, 2])
+    pads = helper.make_tensor("pads", TensorProto.INT64, [6], [0, 2**20, 2**20, 0, 0, 0])
+    value = helper.make_tensor("value", TensorProto.FLOAT, [], [1.0])
+    pad = helper.make_node("Pad", ["x", "pads", "value"], ["y"])
+    graph = helper.make_graph([pad], "g", shape[:1], shape[1:], [pads, value])
+    opset = [helper.make_opsetid("", 17)]
+    return helper.make_model(graph, opset_imports=opset, ir_version=9).SerializeToString()
+
+
 FILES = {
+    "wide_border.onnx": (wide_border, "GW0205"),
     "empty.keras": (lambda: b"", None),
     "pointer.keras": (lambda: b"version https://git-lfs.github.com/spec/v1\n", None),
     "cut_short.keras": (lambda: keras_file(MODEL)[:-30], "GW0116"),

@@ -287,8 +287,10 @@ std::vector<Value> Importer::call_layer(const Layer& layer, const std::string& p
     try {
         found->rule(call);
     } catch (const layers::BatchMixed&) {
-        call.refuse("it mixes the samples of a batch",
-                    "Build the model so that each sample is computed by itself.");
+        throw Failure(std::vector<Diagnostic>{layers::completed(
+            {Code::unsupported_form, call.where(), "it mixes the samples of a batch",
+             "Build the model so that each sample is computed by itself."},
+            {}, call.told_settings())});
     } catch (const Failure& failure) {
         Diagnostics full;
         for (const Diagnostic& d : failure.diagnostics()) {

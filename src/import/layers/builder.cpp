@@ -24,6 +24,9 @@ void Builder::refuse(std::string message, std::string remedy, std::string attrib
 
 namespace {
 
+/// A few numbers in a file can ask for any extent.
+constexpr std::int64_t most_constant_elements = std::int64_t{1} << 27;
+
 /// A constant without the axis where others have the batch, along which it must be the same.
 Tensor same_row(const Tensor& constant, std::int64_t axis) {
     const auto at = static_cast<std::size_t>(axis);
@@ -106,6 +109,13 @@ std::vector<Operand> Builder::emit(const Operator& op, Attributes attributes,
             integer = integer && x.is_integer;
         }
         node.types = op.infer(node, types);
+        for (const network::TensorType& type : node.types) {
+            const auto count = checked_element_count(type.shape);
+            if (!count || *count > most_constant_elements) {
+                refuse(fmt::format("a constant of shape {} is too large", to_string(type.shape)),
+                       "Make the model without constants of that size.");
+            }
+        }
         const bool arithmetic = op.sources == nullptr && &op != &operators::fake_quantize_operator;
         for (Tensor& tensor : op.reference(node, tensors)) {
             Operand& y = out.emplace_back();

@@ -516,6 +516,11 @@ void pad(Call& call) {
     }
     Operand y = call.emit(pad_operator, Attributes::of(fields), {x}, x.batch_axis).front();
     if (mode == "constant" && value != 0) {
+        if (element_count(y.sample_shape()) > std::int64_t{1} << 26) {
+            call.refuse(fmt::format("a result of shape {} is too large for a border of {}",
+                                    to_string(y.sample_shape()), value),
+                        "Pad with zeros, or by fewer positions.", "pads");
+        }
         const int batch_axis = y.batch_axis;
         y = call.add(layers::in_front(y),
                      Call::tensor(padding_of(y.sample_shape(), fields, value)));

@@ -449,9 +449,11 @@ void Importer::convert(const GraphNode& node, Diagnostics& diagnostics) {
             mixing_ = &node;
             throw;
         }
-        diagnostics.add(Code::unsupported_form, location_of(program_, node),
-                        "its operands have shapes that are not supported here",
-                        "Write the layer in another way.");
+        const Diagnostic full =
+            layers::completed({Code::unsupported_form, location_of(program_, node),
+                               "its operands have shapes that are not supported here", ""},
+                              {}, settings_of(node));
+        diagnostics.add(full.code, full.where, full.message, full.remedy);
     } catch (const Failure& failure) {
         for (const std::string& output : node.outputs) {
             values_.erase(output);
