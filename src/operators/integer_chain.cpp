@@ -6,9 +6,6 @@ namespace gatewright::operators {
 
 namespace mp = boost::multiprecision;
 
-namespace {
-
-/// x / d rounded to an integer; d > 0.
 Int128 divided(Int128 x, Int128 d, Rounding rounding) {
     Int128 below = x / d;
     Int128 rest = x % d;
@@ -58,8 +55,6 @@ Int128 wrapped(Int128 x, Int128 low, Int128 high) {
     const Int128 rest = (x - low) % span;
     return low + (rest < 0 ? rest + span : rest);
 }
-
-}  // namespace
 
 /// Appends the work of steps, and keeps what is known of the value behind it.
 struct IntegerChain::Maker {

@@ -8,6 +8,11 @@
 
 namespace gatewright::operators {
 
+/// x / d rounded to an integer; d > 0.
+Int128 divided(Int128 x, Int128 d, Rounding rounding);
+/// The number of [low, high] that is x modulo their count.
+Int128 wrapped(Int128 x, Int128 low, Int128 high);
+
 /// A chain of exact steps and a quantiser, in integers: for each value of an integer n what
 /// quantize_integer(quantiser, apply(steps, n * unit)) gives, many times as fast. Between the steps
 /// a value is an integer over a denominator that depends on the parameters alone.

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "operators/integer_chain.h"
+#include "operators/real_chain.h"
 
 namespace gatewright::operators {
 
@@ -272,10 +274,16 @@ Int128 roundest(Int128 low, Int128 high) {
     return low;
 }
 
-/// The fast form of `f`, if it has one.
-std::optional<IntegerChain> integer_chain(const StepFunction& f) {
-    return IntegerChain::of(f.unit, f.steps, *f.quantiser, f.element,
-                            std::max({f.domain.high, -f.domain.low, Int128{0}}));
+/// What gives f.at(n), in the fastest way there is for `f`.
+std::function<Int128(Int128)> evaluator_of(const StepFunction& f) {
+    const Int128 most = std::max({f.domain.high, -f.domain.low, Int128{0}});
+    if (auto chain = IntegerChain::of(f.unit, f.steps, *f.quantiser, f.element, most)) {
+        return [chain = std::move(*chain)](Int128 n) { return chain.at(n); };
+    }
+    if (auto chain = RealChain::of(f.unit, f.steps, *f.quantiser, f.element, most)) {
+        return [chain = *chain](Int128 n) { return chain.at(n); };
+    }
+    return [&f](Int128 n) { return f.at(n); };
 }
 
 }  // namespace
@@ -306,7 +314,7 @@ std::optional<ThresholdForm> threshold_form(const StepFunction& f, std::int64_t 
         return std::nullopt;
     }
     const auto line = clamped_line(f);
-    const auto chain = line ? std::nullopt : integer_chain(f);
+    const auto at = line ? std::function<Int128(Int128)>() : evaluator_of(f);
     const Rational& z = f.quantiser->parameters[1].at(f.element);
     const BigInt zero_point = is_integer(z) ? integer_of(z) : BigInt(0);
     Int128 reached = f.domain.low;
@@ -320,7 +328,7 @@ std::optional<ThresholdForm> threshold_form(const StepFunction& f, std::int64_t 
             continue;
         }
         const auto past = [&](Int128 n) {
-            const Int128 y = chain ? chain->at(n) : f.at(n);
+            const Int128 y = at(n);
             return sign > 0 ? y >= level : y <= level;
         };
         if (i == 1 || !past(reached)) {
@@ -435,10 +443,10 @@ std::optional<std::vector<Int128>> table_form(const StepFunction& f, std::int64_
     if (f.domain.high - f.domain.low >= most) {
         return std::nullopt;
     }
-    const auto chain = integer_chain(f);
+    const auto at = evaluator_of(f);
     std::vector<Int128> words;
     for (Int128 n = f.domain.low; n <= f.domain.high; ++n) {
-        words.push_back(chain ? chain->at(n) : f.at(n));
+        words.push_back(at(n));
     }
     return words;
 }
