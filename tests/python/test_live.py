@@ -117,6 +117,31 @@ def test_a_free_batch_is_followed(torch, model, decomposed):
         assert abs(y - module(x).numpy()).max() < 1e-5
 
 
+@pytest.mark.parametrize("decomposed", [False, True])
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_each_sample_is_a_bag(torch, mode, decomposed):
+    torch.manual_seed(5)
+    bags = torch.nn.EmbeddingBag(9, 3, mode=mode).eval()
+    rows = torch.randint(0, 9, (6, 4))
+    free = {0: torch.export.Dim("batch")}
+    program = torch.export.export(bags, (rows[:2],), dynamic_shapes=(free,))
+    if decomposed:
+        program = program.run_decompositions()
+    (y,) = gatewright.load(program).predict(rows.numpy(), exact=False).values()
+    with torch.no_grad():
+        assert abs(y - bags(rows).numpy()).max() < 1e-6
+
+
+def test_the_batch_of_an_output_is_first(torch):
+    x = torch.randn(4, 5, 3)
+    free = {0: torch.export.Dim("batch")}
+    program = torch.export.export(
+        torch.nn.GRU(3, 2, batch_first=True).eval(), (x,), dynamic_shapes=(free,)
+    )
+    with pytest.raises(gatewright.Error, match="the batch is its axis 1, and must be the first"):
+        gatewright.load(program)
+
+
 @pytest.mark.parametrize("contiguous", [False, True])
 def test_strides_count_in_the_memory(torch, contiguous):
     class Strided(torch.nn.Module):
@@ -133,6 +158,42 @@ def test_strides_count_in_the_memory(torch, contiguous):
     else:
         with pytest.raises(gatewright.Error, match="attribute 'self'.*contiguous"):
             gatewright.load(program)
+
+
+def test_what_quantize_makes_of_a_model(keras):
+    import numpy
+
+    layers = keras.layers
+    keras.utils.set_random_seed(3)
+    x = keras.Input((4, 6))
+    y = layers.EinsumDense("abc,cd->abd", (None, 5), bias_axes="d", activation="relu")(x)
+    model = keras.Model(x, layers.Dense(3)(y))
+    model.quantize("int8")
+    samples = numpy.random.default_rng(7).normal(size=(20, 4, 6)).astype("float32")
+    (own,) = gatewright.load(model).predict(samples, exact=False).values()
+    assert abs(own - model.predict(samples, verbose=0)).max() < 1e-5
+    wrapped = keras.Sequential([x, layers.TimeDistributed(layers.Dense(2))])
+    wrapped.quantize("int8")
+    with pytest.raises(gatewright.Error, match="attribute 'layer'.*not quantised"):
+        gatewright.load(wrapped)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision_is_within_its_roundings(keras, policy):
+    import numpy
+
+    layers = keras.layers
+    keras.utils.set_random_seed(3)
+    x = keras.Input((8, 8, 2))
+    y = layers.Conv2D(4, 3, activation="relu", dtype=policy)(x)
+    y = layers.BatchNormalization(dtype=policy)(y)
+    y = layers.Flatten(dtype=policy)(layers.MaxPooling2D(dtype=policy)(y))
+    model = keras.Model(x, layers.Dense(3, dtype=policy)(y))
+    samples = numpy.random.default_rng(7).normal(size=(20, 8, 8, 2)).astype("float32")
+    (own,) = gatewright.load(model).predict(samples, exact=False).values()
+    expected = numpy.asarray(model.predict(samples, verbose=0), dtype="float32")
+    bits = {"mixed_float16": 10, "mixed_bfloat16": 7}[policy]
+    assert abs(own - expected).max() < 4 * 2**-bits * abs(expected).max()
 
 
 def test_operations_of_keras_are_those_of_keras(keras):
