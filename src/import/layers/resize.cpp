@@ -140,32 +140,28 @@ Operand nearest_elements(Builder& builder, const Operand& x, const Resizing& res
         .front();
 }
 
-/// Positions outside of x in any axis become the extrapolation value.
-Operand extrapolated(Builder& builder, const Operand& y, const Shape& from,
-                     const Resizing& resizing, const std::vector<ResizedAxis>& axes) {
-    const Shape& shape = y.sample_shape();
-    Tensor inside = Tensor::filled(shape, 1);
-    const auto strides = strides_of(shape);
-    bool all = true;
-    for (std::size_t e = 0; e < inside.values.size(); ++e) {
-        for (const ResizedAxis& axis : axes) {
-            const auto k = static_cast<std::size_t>(axis.axis);
-            const std::int64_t i = static_cast<std::int64_t>(e) / strides[k] % shape[k];
+/// Positions outside of x in any axis become the extrapolation value: axis by axis, so that the
+/// constants are as long as one.
+Operand extrapolated(Builder& builder, Operand y, const Shape& from, const Resizing& resizing,
+                     const std::vector<ResizedAxis>& axes) {
+    for (const ResizedAxis& axis : axes) {
+        const auto k = static_cast<std::size_t>(axis.axis);
+        Shape shape(from.size(), 1);
+        shape[k] = axis.out;
+        Tensor inside = Tensor::filled(shape, 1);
+        Tensor value = Tensor::filled(shape, 0);
+        for (std::int64_t i = 0; i < axis.out; ++i) {
             if (is_outside(resizing, source(resizing, axis, from[k], i), from[k])) {
-                inside.values[e] = 0;
-                all = false;
+                inside.values[static_cast<std::size_t>(i)] = 0;
+                value.values[static_cast<std::size_t>(i)] = resizing.extrapolation;
             }
         }
+        if (inside != Tensor::filled(shape, 1)) {
+            const Operand kept = builder.multiply(in_front(y), Builder::tensor(std::move(inside)));
+            y = batched_as(builder.add(kept, Builder::tensor(std::move(value))), y);
+        }
     }
-    if (all) {
-        return y;
-    }
-    Tensor value = inside;
-    for (double& v : value.values) {
-        v = v != 0 ? 0 : resizing.extrapolation;
-    }
-    const Operand kept = builder.multiply(in_front(y), Builder::tensor(std::move(inside)));
-    return batched_as(builder.add(kept, Builder::tensor(std::move(value))), y);
+    return y;
 }
 
 }  // namespace
