@@ -13,7 +13,7 @@ bool flag_of(const Json& config, const char* key) {
 /// Two recurrent layers over the same steps, the second from the last step to the first.
 void bidirectional(Call& call) {
     // A copy of the second layer's configuration, or the first's with its direction turned.
-    const Json forward = call.settings.json("layer");
+    Json forward = call.settings.json("layer");
     Json backward = call.settings.json("backward_layer");
     if (!forward.is_object() || !forward.contains("config") || !forward["config"].is_object()) {
         call.settings.refuse("layer", "it is no serialised layer");
@@ -44,6 +44,19 @@ void bidirectional(Call& call) {
     }
     Value x = call.input();
     x.mask = call.mask();
+    if (x.mask) {
+        // It decides for its layers what they give at masked steps, and not all files say so.
+        for (Json* layer : {&forward, &backward}) {
+            if (!layer->is_object() || !layer->contains("config") ||
+                !(*layer)["config"].is_object()) {
+                continue;  // refused below
+            }
+            Json& zero = (*layer)["config"]["zero_output_for_mask"];
+            if (zero.is_null() || zero.is_boolean()) {
+                zero = sequences;
+            }
+        }
+    }
     const auto half = static_cast<std::ptrdiff_t>(states.size() / 2);
     const auto run = [&](const Json& layer, const char* attribute, std::ptrdiff_t begin) {
         Arguments arguments({x});

@@ -347,10 +347,12 @@ Tensor of_blocks(Call& call, const Tensor& parameter, const Operand& x, std::int
                  std::int64_t block) {
     const Shape& shape = parameter.shape;
     const auto at = static_cast<std::size_t>(axis);
-    const bool is_batch = x.batch_axis == axis;
+    if (x.batch_axis == axis) {
+        throw BatchMixed();
+    }
     const auto in_sample =
         static_cast<std::size_t>(axis - (x.batch_axis >= 0 && x.batch_axis < axis ? 1 : 0));
-    if (is_batch || static_cast<std::int64_t>(shape.size()) != x.rank() || block < 1 ||
+    if (static_cast<std::int64_t>(shape.size()) != x.rank() || block < 1 ||
         in_sample >= x.sample_shape().size() ||
         shape[at] != (x.sample_shape()[in_sample] + block - 1) / block) {
         call.refuse(fmt::format("its parameters of shape {} do not fit blocks of {}",
@@ -385,6 +387,15 @@ Tensor along_axis(Call& call, const Tensor& parameter, const Operand& x) {
                       : along(call, parameter, axis, x.rank());
 }
 
+/// Refuses a type of fewer bits than float32, whose rounding would show.
+void expect_wide(Call& call, const char* attribute) {
+    const auto type = static_cast<ElementType>(call.integer(attribute, 0));
+    if (type != ElementType::undefined && type != ElementType::float32 &&
+        type != ElementType::float64) {
+        call.refuse(fmt::format("it is {}", to_string(type)), "Use float32.", attribute);
+    }
+}
+
 /// The integer levels clip(round(x / scale) + zero point), as numbers.
 void quantize_linear(Call& call) {
     const Operand& x = call.operand(0);
@@ -392,7 +403,7 @@ void quantize_linear(Call& call) {
     call.ignore("axis");
     call.ignore("block_size");
     call.ignore("saturate");  // concerns 8-bit floats only
-    call.ignore("precision");
+    expect_wide(call, "precision");
     ElementType type = ElementType::uint8;
     Tensor zero_point = Tensor::scalar(0);
     const auto output_type = static_cast<ElementType>(call.integer("output_dtype", 0));
@@ -418,7 +429,7 @@ void dequantize_linear(Call& call) {
     scale.constant = along_axis(call, positive(call, 1, "scale"), x);
     call.ignore("axis");
     call.ignore("block_size");
-    call.ignore("output_dtype");
+    expect_wide(call, "output_dtype");
     Operand y = x;
     if (call.has(2)) {
         Operand zero_point;
@@ -478,7 +489,7 @@ Tensor along(Call& call, const Tensor& parameter, std::int64_t axis, std::int64_
 ElementType element_of(Call& call, std::size_t input) {
     const auto& initializers = call.importer().model().graph.initializers;
     const auto at = initializers.find(call.node().inputs[input]);
-    return at == initializers.end() ? ElementType::undefined : at->second.element;
+    return at == initializers.end() ? call.type(input) : at->second.element;
 }
 
 Operand levels_of(Call& call, const Operand& x, const Tensor& scale, const Tensor& zero_point,

@@ -34,9 +34,15 @@ void bitwise(Call& call, const char* logic, const char* bits) {
 }
 
 void bitwise_not(Call& call) {
-    call.demand(call.result_type() == ScalarType::boolean, "self",
-                "it inverts the bits of integers", "Use logical_not.");
-    logical_not(call);
+    const ScalarType type = call.result_type();
+    if (type == ScalarType::boolean) {
+        logical_not(call);
+        return;
+    }
+    // Of integers with a sign -1 - x, of others the highest one - x.
+    const double ones = type == ScalarType::uint8 ? 255 : -1;
+    call.demand(is_integral(type), "self", "its operand is no integer");
+    call.set(call.subtract(Call::number(ones), call.operand("self")));
 }
 
 /// Remainders of integers narrower than 32 bits do not wrap: they stay between the operands.
@@ -133,6 +139,8 @@ const RuleRow rows[] = {
     {"aten.hypot", "default", [](Call& c) { join(c, "hypotenuse"); }},
     {"aten.logaddexp", "default", [](Call& c) { join(c, "log_sum_exp"); }},
     {"aten.logaddexp2", "default", &log_add_exp2},
+    {"aten.fmax", "default", [](Call& c) { join(c, "larger_number"); }},
+    {"aten.fmin", "default", [](Call& c) { join(c, "smaller_number"); }},
     {"aten.copysign", "Tensor Scalar", [](Call& c) { join(c, "with_sign_of"); }},
     {"aten.xlogy", "Tensor Scalar_Other", &xlogy},
     {"aten.special_xlogy", "default other_scalar", &xlogy},

@@ -70,10 +70,22 @@ void pairwise_distance(Call& call) {
 
 /// How many of the sorted numbers lie before each element; those that equal it too if `right`.
 void place_among(Call& call, const char* sorted, const char* values) {
-    const Tensor numbers = call.constant(sorted);
+    Tensor numbers = call.constant(sorted);
     Operand x = call.operand(values);
     x.is_integer = false;
     call.demand(numbers.shape.size() == 1, sorted, "it is no vector");
+    if (call.has("sorter")) {
+        const Tensor order = call.constant("sorter");
+        call.demand(order.shape == numbers.shape, "sorter", "it does not order its sequence");
+        Tensor ordered = numbers;
+        for (std::size_t i = 0; i < order.values.size(); ++i) {
+            const double at = order.values[i];
+            call.demand(at >= 0 && at < static_cast<double>(numbers.values.size()), "sorter",
+                        "it names no place of its sequence");
+            ordered.values[i] = numbers.values[static_cast<std::size_t>(at)];
+        }
+        numbers = std::move(ordered);
+    }
     call.demand(std::is_sorted(numbers.values.begin(), numbers.values.end()), sorted,
                 "it is not sorted");
     call.ignore("out_int32");  // the program says the result's type
@@ -118,7 +130,7 @@ void count_nonzero(Call& call) {
 /// Turned by quarters from the first axis towards the second.
 void quarter_turns(Call& call) {
     const Operand x = call.operand("self");
-    const Shape dims = call.integers("dims");
+    const Shape dims = call.integers("dims", Shape{0, 1});
     call.demand(dims.size() == 2, "dims", "it does not name two axes");
     const std::int64_t a = call.axis(x, dims[0]);
     const std::int64_t b = call.axis(x, dims[1]);
@@ -175,17 +187,29 @@ void trilinear(Call& call) {
     call.set(layers::einsum(call, equation, xs));
 }
 
-/// Tensors of one shape, each as wide as all of them need.
+/// Each as wide as all of them need.
 void broadcast_tensors(Call& call) {
-    const std::vector<Operand> xs = call.operands("tensors");
-    for (std::size_t i = 0; i < xs.size(); ++i) {
-        Operand y = xs[i];
-        for (const Operand& x : xs) {
-            if (x.sample_shape() != y.sample_shape() || x.batch_axis != y.batch_axis) {
-                throw BatchMixed();
-            }
+    std::vector<Operand> xs = call.operands("tensors");
+    Shape wide;
+    for (Operand& x : xs) {
+        if (x.batch_axis != xs.front().batch_axis ||
+            (x.batch_axis >= 0 && x.rank() != xs.front().rank())) {
+            throw BatchMixed();
         }
-        call.set(y, i);
+        const Shape& shape = x.sample_shape();
+        wide.insert(wide.begin(), std::max(shape.size(), wide.size()) - wide.size(), 1);
+        for (std::size_t i = 1; i <= shape.size(); ++i) {
+            std::int64_t& extent = wide[wide.size() - i];
+            const std::int64_t own = shape[shape.size() - i];
+            call.demand(own == extent || own == 1 || extent == 1, "tensors",
+                        "their shapes do not broadcast");
+            extent = extent == 1 ? own : extent;
+        }
+    }
+    for (std::size_t i = 0; i < xs.size(); ++i) {
+        Shape shape = xs[i].sample_shape();
+        shape.insert(shape.begin(), wide.size() - shape.size(), 1);
+        call.set(call.expanded(call.reshaped(xs[i], shape, xs[i].batch_axis), wide), i);
     }
 }
 

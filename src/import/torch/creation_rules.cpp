@@ -192,6 +192,7 @@ const RuleRow rows[] = {
     {"aten.linspace", "default", &linspace},
     {"aten.eye", "default m", &eye},
     {"aten.scalar_tensor", "default", &scalar_tensor},
+    {"prims.scalar_tensor", "default", &scalar_tensor},
 };
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "import/torch/rules.h"
 #include "operators/layers.h"
 #include "operators/map.h"
+#include "operators/selection.h"
 
 namespace gatewright::torch {
 
@@ -196,8 +197,12 @@ void power(Call& call) {
                         : call.function("exp", call.multiply(exponent, Call::number(std::log(a)))));
         return;
     }
-    call.refuse("base and exponent are both computed, or the base is not positive",
-                "Use a constant exponent, or a positive constant as base.", "exponent");
+    call.demand(!is_integral(call.result_type()), "exponent",
+                "an integer is raised to integers that are computed",
+                "Use a constant exponent, or a positive constant as base.");
+    Operand x = base;
+    x.is_integer = exponent.is_integer = false;
+    call.set(call.elementwise(join_operator, Attributes::of(JoinFields{"raised"}), {x, exponent}));
 }
 
 void maximum(Call& call) {
@@ -430,7 +435,9 @@ void dropout(Call& call, Drops drops, bool alpha) {
 void native_dropout(Call& call) {
     const layers::Dropped result = dropped(call, Drops::elements, false);
     call.set(result.y);
-    call.set(result.kept, 1);
+    if (!result.kept.is_constant) {  // without dropping, the mask serves training
+        call.set(result.kept, 1);
+    }
 }
 
 const RuleRow rows[] = {
@@ -453,8 +460,6 @@ const RuleRow rows[] = {
     {"aten.float_power", "Tensor_Scalar", &power},
     {"aten.maximum", "default", &maximum},
     {"aten.minimum", "default", &minimum},
-    {"aten.fmax", "default", &maximum},
-    {"aten.fmin", "default", &minimum},
     {"aten.max", "other", &maximum},
     {"aten.min", "other", &minimum},
     {"aten.clamp", "default Tensor", &clamp, false, Joined::stays},

@@ -296,6 +296,9 @@ void Importer::check_results(const GraphNode& node) const {
         for (std::size_t i = 0; same && i < shape.size(); ++i) {
             same = !sizes[i].symbol.empty() || shape[i] == sizes[i].value || shape[i] == -1;
         }
+        if (!same && mode_ != BatchMode::none) {
+            throw BatchMixed();  // one sample gives several
+        }
         if (!same) {
             std::string declared;
             for (const GraphInteger& size : sizes) {

@@ -413,7 +413,7 @@ const RuleRow rows[] = {
     {"aten.conv_transpose2d", "input", [](Call& c) { convolution(c, true); }},
     {"aten.conv_transpose3d", "input", [](Call& c) { convolution(c, true); }},
     {"aten.convolution", "default", [](Call& c) { convolution(c, false); }},
-    {"aten._convolution", "default", [](Call& c) { convolution(c, false); }},
+    {"aten._convolution", "default deprecated", [](Call& c) { convolution(c, false); }},
     {"aten.im2col", "default", &im2col},
     {"aten.col2im", "default", &col2im},
     {"aten.softmax", "int", [](Call& c) { softmax(c, false); }, false, Joined::stays},

@@ -173,7 +173,7 @@ int join_batch(Call& call, std::vector<Operand>& xs) {
     return batch_axis;
 }
 
-void join(Call& call, std::vector<Operand> xs, std::int64_t dim, const char* name) {
+Operand joined(Call& call, std::vector<Operand> xs, std::int64_t dim, const char* name) {
     const std::int64_t rank = xs.front().rank();
     for (const Operand& x : xs) {
         if (x.rank() != rank) {
@@ -186,8 +186,32 @@ void join(Call& call, std::vector<Operand> xs, std::int64_t dim, const char* nam
         throw BatchMixed();
     }
     axis = batch_axis >= 0 && axis > batch_axis ? axis - 1 : axis;
-    call.set(
-        call.emit(concat_operator, Attributes::of(ConcatFields{axis}), xs, batch_axis).front());
+    return call.emit(concat_operator, Attributes::of(ConcatFields{axis}), xs, batch_axis).front();
+}
+
+void join(Call& call, std::vector<Operand> xs, std::int64_t dim, const char* name) {
+    call.set(joined(call, std::move(xs), dim, name));
+}
+
+/// Differences of neighbours, n times.
+void differences(Call& call) {
+    std::vector<Operand> xs{call.operand("self")};
+    const std::int64_t n = call.integer("n", 1);
+    const std::int64_t dim = call.normalised(call.integer("dim", -1), xs.front().rank());
+    if (call.has("prepend")) {
+        xs.insert(xs.begin(), call.operand("prepend"));
+    }
+    if (call.has("append")) {
+        xs.push_back(call.operand("append"));
+    }
+    Operand x = xs.size() == 1 ? xs.front() : joined(call, std::move(xs), dim, "self");
+    const std::int64_t axis = call.axis(x, dim);
+    for (std::int64_t i = 0; i < n; ++i) {
+        const std::int64_t extent = x.sample_shape()[static_cast<std::size_t>(axis)];
+        call.demand(extent > 0, "n", "nothing is left of the axis");
+        x = call.subtract(call.sliced(x, axis, 1, extent - 1), call.sliced(x, axis, 0, extent - 1));
+    }
+    call.set(x);
 }
 
 const std::vector<std::string>& names_of_tensors(Call& call) {
@@ -518,6 +542,7 @@ const RuleRow rows[] = {
     {"aten.cat", "default", &concatenate, false, Joined::known},
     {"aten.concat", "default", &concatenate, false, Joined::known},
     {"aten.concatenate", "default", &concatenate, false, Joined::known},
+    {"aten.diff", "default", &differences},
     {"aten.stack", "default", &stack},
     {"aten.hstack", "default", &hstack},
     {"aten.vstack", "default", [](Call& c) { stack_along(c, 0, 2); }},

@@ -154,8 +154,12 @@ void fake_quantize(Call& call) {
     const Parameters p = parameters_of(call, x, "scale", "zero_point");
     expect_zero_among_levels(call, p);
     if (call.has("fake_quant_enabled")) {
-        call.refuse("it learns its parameters or switches by a tensor",
-                    "Convert the model before the export.", "fake_quant_enabled");
+        const Tensor enabled = call.constant("fake_quant_enabled");
+        call.demand(enabled.values.size() == 1, "fake_quant_enabled", "it is not one number");
+        if (enabled.values.front() == 0) {
+            call.set(x);
+            return;
+        }
     }
     call.set(fake_quantised(call, x, p));
     // The second result, a mask, serves training.

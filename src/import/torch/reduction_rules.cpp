@@ -356,18 +356,6 @@ void cumulate(Call& call, const char* kind) {
     }
 }
 
-void difference_of_neighbours(Call& call) {  // diff
-    Operand x = call.operand("self");
-    const std::int64_t n = call.integer("n", 1);
-    const std::int64_t axis = call.axis(x, call.integer("dim", -1));
-    for (std::int64_t i = 0; i < n; ++i) {
-        const std::int64_t extent = x.sample_shape()[static_cast<std::size_t>(axis)];
-        call.demand(extent > 0, "n", "nothing is left of the axis");
-        x = call.subtract(call.sliced(x, axis, 1, extent - 1), call.sliced(x, axis, 0, extent - 1));
-    }
-    call.set(x);
-}
-
 const RuleRow rows[] = {
     {"aten.sum", "default dim_IntList", [](Call& c) { reduce(c, "sum"); }, false, Joined::known},
     {"aten.mean", "default dim", [](Call& c) { reduce(c, "mean"); }, false, Joined::known},
@@ -406,7 +394,6 @@ const RuleRow rows[] = {
     {"aten.cummax", "default", [](Call& c) { cumulate(c, "max"); }},
     {"aten.cummin", "default", [](Call& c) { cumulate(c, "min"); }},
     {"aten.logcumsumexp", "default", [](Call& c) { cumulate(c, "log_sum_exp"); }},
-    {"aten.diff", "default", &difference_of_neighbours},
     {"aten.nansum", "default", [](Call& c) { over_numbers(c, false); }},
     {"aten.nanmean", "default", [](Call& c) { over_numbers(c, true); }},
     {"aten.quantile", "scalar", &quantile},

@@ -64,10 +64,20 @@ std::vector<layers::ResizedAxis> resized_axes(Call& call, const Operand& x, std:
 
 void resize(Call& call, std::size_t rank, layers::Resizing resizing) {
     Operand x = call.operand(call.node().target.ends_with(".vec") ? "input" : "self");
-    if (call.has("align_corners") && call.flag("align_corners")) {
+    const bool corners = call.has("align_corners") && call.flag("align_corners");
+    auto axes = resized_axes(call, x, rank);
+    if (corners && resizing.antialias) {
+        // Antialiased, only the distance of positions is that between corners; where they begin
+        // stays as without.
+        for (layers::ResizedAxis& axis : axes) {
+            const std::int64_t in = x.sample_shape()[static_cast<std::size_t>(axis.axis)];
+            axis.scale = in > 1 && axis.out > 1
+                             ? static_cast<double>(axis.out - 1) / static_cast<double>(in - 1)
+                             : 1e18;  // all at one place
+        }
+    } else if (corners) {
         resizing.coordinates = Coordinates::align_corners;
     }
-    const auto axes = resized_axes(call, x, rank);
     call.set(layers::resized(call, x, resizing, axes));
 }
 

@@ -50,7 +50,8 @@ std::pair<const RuleRow*, bool> find_target(std::string_view target) {
         target.remove_prefix(10);
     }
     const std::size_t dot = target.rfind('.');
-    const bool plain = !target.starts_with("aten.") && !target.starts_with("quantized_decomposed.");
+    const bool plain = !target.starts_with("aten.") && !target.starts_with("prims.") &&
+                       !target.starts_with("quantized_decomposed.");
     std::string name(plain ? target : target.substr(0, dot));
     const std::string_view overload = plain ? "" : target.substr(dot + 1);
     if (plain) {

@@ -427,17 +427,26 @@ void copy(Call& call) {
     call.set(expand_to(call, source, extents_of(self)));
 }
 
+/// A view whose elements must lie one behind the other.
+void reshape_alias(Call& call) {
+    const std::vector<Extent> sizes = call.extents("size");
+    const std::vector<Extent> strides = call.extents("stride");
+    call.demand(sizes.size() == strides.size(), "stride", "there is not one for each axis");
+    std::int64_t expected = 1;
+    for (std::size_t i = sizes.size(); i-- > 0 && !sizes[i].batch;) {
+        call.demand(sizes[i].value == 1 || strides[i] == Extent{expected, false}, "stride",
+                    "its elements do not lie one behind the other");
+        expected *= sizes[i].value;
+    }
+    view(call, "size");
+}
+
 const RuleRow rows[] = {
     {"aten.view", "default", [](Call& c) { view(c, "size"); }, true, Joined::known},
     {"aten.reshape", "default", [](Call& c) { view(c, "shape"); }, true, Joined::known},
     {"aten._unsafe_view", "default", [](Call& c) { view(c, "size"); }, true, Joined::known},
     {"aten.view_copy", "default", [](Call& c) { view(c, "size"); }},
-    {"aten._reshape_alias", "default",
-     [](Call& c) {
-         c.ignore("stride");  // follows from a contiguous layout
-         view(c, "size");
-     },
-     true},
+    {"aten._reshape_alias", "default", &reshape_alias, true},
     {"aten.view_as", "default", &view_as, true},
     {"aten.reshape_as", "default", &view_as, true},
     {"aten.flatten", "using_ints", &flatten, true},

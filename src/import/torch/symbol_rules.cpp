@@ -97,6 +97,7 @@ const RuleRow rows[] = {
     {"_operator.ne", "default", &assertion},
     {"_operator.and_", "default", &assertion},
     {"aten._assert_scalar", "default", &assertion},
+    {"aten._assert_async", "default msg", &assertion},
     {"aten._assert_tensor_metadata", "default", &assertion},
     {"aten.sym_constrain_range", "default", &assertion},
     {"aten.sym_constrain_range_for_size", "default", &assertion},

@@ -37,6 +37,11 @@ def parsed(text):
         return REQUIRED
 
 
+def holds_bytes(value):
+    """Whether a value of ONNX is text, or a list of texts."""
+    return isinstance(value, bytes) or (isinstance(value, list) and any(map(holds_bytes, value)))
+
+
 def proposals(own, default):
     """Values to try for an argument that has `own`, or that is left out."""
     base = default if own is None else own
@@ -53,7 +58,7 @@ def proposals(own, default):
         values += [[v + 1 for v in base], [v - 1 for v in base], [*base[1:], *base[:1]], base[:-1]]
     elif base is None or base is REQUIRED:
         values += [1, 0, 2, True, 0.5, [1], [0], [2, 2], "tanh"]
-    plain = [json.loads(json.dumps(v)) for v in values]
+    plain = [json.loads(json.dumps(v)) for v in values if not holds_bytes(v)]
     return [v for i, v in enumerate(plain) if v != own and v not in plain[:i]]
 
 
