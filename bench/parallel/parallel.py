@@ -33,12 +33,6 @@ FASTEST = [
     ("torch_two_layer", ["two_layer_model.pt"], 6, 6),
     ("keras_1layer", ["KERAS_1layer.json", "KERAS_1layer_weights.h5"], 6, 6),
     ("onnx_two_layer_keras", ["two_layer_keras.onnx"], 6, 6),
-    (
-        "keras_3layer_70pruned",
-        ["KERAS_3layer.json", "KERAS_3layer_70pruned_retrained_weights.h5"],
-        4,
-        9,
-    ),
 ]
 SEEDS = (1, 2, 3)
 
