@@ -94,52 +94,69 @@ int signed_digits(Int128 value) {
            std::popcount(static_cast<std::uint64_t>(differing));
 }
 
-/// round(y) >= level holds exactly if y >= at, or y > at where `strict`.
+/// round(y) >= level holds exactly if 2 y >= twice, or 2 y > twice where `strict`.
 struct Boundary {
-    Rational at;
+    BigInt twice;
     bool strict = false;
 };
 Boundary boundary_of(Rounding rounding, const BigInt& level) {
-    const Rational m(level);
-    const Rational half(1, 2);
+    const BigInt m = 2 * level;
     switch (rounding) {
         case Rounding::floor:
             return {m, false};
         case Rounding::ceil:
-            return {Rational(m - 1), true};
+            return {m - 2, true};
         case Rounding::toward_zero:
-            return level > 0 ? Boundary{m, false} : Boundary{Rational(m - 1), true};
+            return level > 0 ? Boundary{m, false} : Boundary{m - 2, true};
         case Rounding::away:
-            return level > 0 ? Boundary{Rational(m - 1), true} : Boundary{m, false};
+            return level > 0 ? Boundary{m - 2, true} : Boundary{m, false};
         case Rounding::half_up:
-            return {Rational(m - half), false};
+            return {m - 1, false};
         case Rounding::half_down:
-            return {Rational(m - half), true};
+            return {m - 1, true};
         case Rounding::half_even:
-            return {Rational(m - half), (level & 1) != 0};
+            return {m - 1, (level & 1) != 0};
         case Rounding::half_away:
-            return {Rational(m - half), level <= 0};
+            return {m - 1, level <= 0};
         case Rounding::half_zero:
-            return {Rational(m - half), level > 0};
+            return {m - 1, level > 0};
     }
     return {m, false};
 }
 
-/// The smallest integer n with n >= x (or n > x).
-BigInt first_from(const Rational& x, bool strict) {
-    return strict ? floor(x) + 1 : ceil(x);
-}
-
-/// Threshold of one level of a line: the smallest n whose rounded value has reached it.
-BigInt line_threshold(const ClampedLine& line, Rounding rounding, const BigInt& level, int sign) {
-    if (sign > 0) {
-        const Boundary boundary = boundary_of(rounding, level);
-        return first_from(Rational((boundary.at - line.b) / line.a), boundary.strict);
+/// Thresholds of a rounded line, without a rational for each of them.
+class LineThresholds {
+  public:
+    LineThresholds(const ClampedLine& line, Rounding rounding) : rounding_(rounding) {
+        const BigInt of_a = boost::multiprecision::denominator(line.a);
+        const BigInt of_b = boost::multiprecision::denominator(line.b);
+        denominator_ = of_a * of_b;
+        slope_ = 2 * integer_of(line.a) * of_b;
+        offset_ = 2 * integer_of(line.b) * of_a;
     }
-    // Falling: round(y) <= level, that is, not round(y) >= level + 1.
-    const Boundary boundary = boundary_of(rounding, level + 1);
-    return first_from(Rational((boundary.at - line.b) / line.a), !boundary.strict);
-}
+
+    /// The smallest n whose rounded value has reached the level, from below (sign +1) or above.
+    BigInt at(const BigInt& level, int sign) const {
+        // Falling: round(y) <= level, that is, not round(y) >= level + 1.
+        const Boundary boundary = boundary_of(rounding_, sign > 0 ? level : BigInt(level + 1));
+        const bool strict = boundary.strict == (sign > 0);
+        BigInt quotient;
+        BigInt rest;
+        boost::multiprecision::divide_qr(BigInt(boundary.twice * denominator_ - offset_), slope_,
+                                         quotient, rest);  // toward zero
+        const bool below_zero = rest != 0 && (rest < 0) != (slope_ < 0);
+        if (below_zero) {
+            --quotient;
+        }
+        return strict || rest != 0 ? BigInt(quotient + 1) : quotient;
+    }
+
+  private:
+    Rounding rounding_;
+    BigInt slope_;  ///< 2 y = (slope n + offset) / denominator
+    BigInt offset_;
+    BigInt denominator_;
+};
 
 bool is_power_of_two(const BigInt& value) {
     return value > 0 && (value & (value - 1)) == 0;
@@ -314,6 +331,8 @@ std::optional<ThresholdForm> threshold_form(const StepFunction& f, std::int64_t 
         return std::nullopt;
     }
     const auto line = clamped_line(f);
+    const auto thresholds =
+        line ? std::optional(LineThresholds(*line, f.quantiser->rounding)) : std::nullopt;
     const auto at = line ? std::function<Int128(Int128)>() : evaluator_of(f);
     const Rational& z = f.quantiser->parameters[1].at(f.element);
     const BigInt zero_point = is_integer(z) ? integer_of(z) : BigInt(0);
@@ -323,8 +342,8 @@ std::optional<ThresholdForm> threshold_form(const StepFunction& f, std::int64_t 
     for (Int128 i = 1; i <= levels; ++i) {
         const Int128 level = form.base + i * sign;
         if (line) {
-            form.thresholds.push_back(*to_int128(
-                line_threshold(*line, f.quantiser->rounding, to_bigint(level) + zero_point, sign)));
+            form.thresholds.push_back(
+                *to_int128(thresholds->at(to_bigint(level) + zero_point, sign)));
             continue;
         }
         const auto past = [&](Int128 n) {
