@@ -38,7 +38,18 @@ def wide_border():
     return helper.make_model(graph, opset_imports=opset, ir_version=9).SerializeToString()
 
 
+def no_diagonal():
+    """An initialiser without elements where one number belongs."""
+    ports = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 2, 2]) for n in "xy"]
+    nothing = helper.make_tensor("k", TensorProto.INT64, [0], [])
+    node = helper.make_node("Trilu", ["x", "k"], ["y"])
+    graph = helper.make_graph([node], "g", ports[:1], ports[1:], [nothing])
+    opset = [helper.make_opsetid("", 17)]
+    return helper.make_model(graph, opset_imports=opset, ir_version=9).SerializeToString()
+
+
 FILES = {
+    "no_diagonal.onnx": (no_diagonal, "GW0205"),
     "wide_border.onnx": (wide_border, "GW0205"),
     "empty.keras": (lambda: b"", None),
     "pointer.keras": (lambda: b"version https://git-lfs.github.com/spec/v1\n", None),

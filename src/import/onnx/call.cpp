@@ -52,6 +52,11 @@ std::vector<std::int64_t> Call::integers(std::size_t i, std::string_view role) c
     return out;
 }
 
+std::int64_t Call::one_integer(std::size_t i, std::string_view role) const {
+    scalar(i, role);  // refuses what is not one number
+    return integers(i, role).front();
+}
+
 double Call::scalar(std::size_t i, std::string_view role) const {
     const Tensor& t = constant(i, role);
     if (t.values.size() != 1) {

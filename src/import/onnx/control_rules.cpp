@@ -82,7 +82,7 @@ constexpr std::int64_t most_rounds = 4096;
 
 void loop(Call& call) {
     const OnnxGraph& body = graph_of(call, "body");
-    const std::int64_t most = call.has(0) ? call.integers(0, "trip count").at(0) : most_rounds + 1;
+    const std::int64_t most = call.has(0) ? call.one_integer(0, "trip count") : most_rounds + 1;
     bool goes_on = !call.has(1) || holds(call, call.operand(1));
     std::vector<Operand> state;
     for (std::size_t i = 2; i < call.inputs(); ++i) {

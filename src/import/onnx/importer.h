@@ -41,6 +41,7 @@ class Call : public layers::Builder {
     /// A constant input; refuses a computed one.
     const Tensor& constant(std::size_t i, std::string_view role) const;
     std::vector<std::int64_t> integers(std::size_t i, std::string_view role) const;
+    std::int64_t one_integer(std::size_t i, std::string_view role) const;
     double scalar(std::size_t i, std::string_view role) const;
 
     // Attributes. Reading one marks it as used; what is left at the end is an error.

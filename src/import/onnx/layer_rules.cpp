@@ -290,7 +290,7 @@ void top_k(Call& call) {
     fields.axis = call.axis(x, call.integer("axis", -1));
     fields.smallest = call.integer("largest", 1) == 0;
     call.ignore("sorted");  // a sorted result is a valid unsorted one
-    fields.k = call.has_attribute("k") ? call.integer("k", 1) : call.integers(1, "k").at(0);
+    fields.k = call.has_attribute("k") ? call.integer("k", 1) : call.one_integer(1, "k");
     const auto results = call.emit(top_k_operator, Attributes::of(fields), {x}, x.batch_axis);
     call.set(results[0], 0);
     call.set(results[1], 1);

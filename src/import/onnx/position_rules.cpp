@@ -329,7 +329,7 @@ void trilu(Call& call) {
     }
     call.axis(x, -1);  // samples do not lie along the matrices
     call.axis(x, -2);
-    const std::int64_t k = call.has(1) ? call.integers(1, "diagonal").at(0) : 0;
+    const std::int64_t k = call.has(1) ? call.one_integer(1, "diagonal") : 0;
     const bool upper = call.integer("upper", 1) != 0;
     const Shape& shape = x.sample_shape();
     const std::int64_t rows = shape[shape.size() - 2];
