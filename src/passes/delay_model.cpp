@@ -14,9 +14,9 @@ namespace {
 
 constexpr auto models = std::to_array<DelayModel>({
 #define FAMILY(name, lut_inputs, lut, routing, carry, entry, reg, multiplier, fanout, inverts, \
-               lone, margin, help)                                                             \
-    {#name, help,       lut_inputs, lut,     routing, carry, entry,                            \
-     reg,   multiplier, fanout,     inverts, lone,    margin},
+               lone, margin, growth, help)                                                     \
+    {#name, help,       lut_inputs, lut,     routing, carry,  entry,                           \
+     reg,   multiplier, fanout,     inverts, lone,    margin, growth},
 #include "../targets/families.def"
 #undef FAMILY
 });

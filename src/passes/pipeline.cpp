@@ -9,6 +9,7 @@
 
 #include "base/diagnostics.h"
 #include "design/pipeline.h"
+#include "passes/cells.h"
 #include "passes/level_search.h"
 #include "passes/stage_cut.h"
 #include "passes/timing.h"
@@ -176,6 +177,17 @@ int picoseconds(double ns) {
     return static_cast<int>(std::clamp(std::floor(ns * 1000 + 0.5), 0.0, 1e9));
 }
 
+/// An asked period over the longest path to plan for: some of it is kept for what the estimate does
+/// not see, and more in large circuits, whose nets are longer.
+double room_for(const Function& function, const DelayModel& model) {
+    constexpr double small = 1000;
+    constexpr double most_percent = 30;
+    const std::vector<std::int32_t> one_stage(function.nodes.size());
+    const auto tables = static_cast<double>(estimate_cells(function, model, one_stage).luts());
+    const double growth = model.growth_percent * std::log2(std::max(tables / small, 1.0));
+    return 1 + (model.margin_percent + std::min(growth, most_percent)) / 100;
+}
+
 [[noreturn]] void unreachable(const Function& function, double asked, double best,
                               std::optional<int> stages) {
     const std::string period = fmt::format("{:.3f} ns", best / 1000.0);
@@ -213,8 +225,7 @@ Pipeline pipeline(const Function& function, const DelayModel& model,
         }
     }
     if (options.clock_period_ns) {
-        // Some of the period is kept for what the estimate does not see.
-        const double room = 1 + model.margin_percent / 100.0;
+        const double room = room_for(function, model);
         const int asked = static_cast<int>(picoseconds(*options.clock_period_ns) / room);
         if (options.stages && period > asked) {
             unreachable(function, *options.clock_period_ns, period * room, options.stages);
