@@ -24,7 +24,7 @@ struct DelayModel {
     bool inverts = false;    ///< an operand of a sum can be inverted for nothing
     bool lone_bits_are_free = false;  ///< bits of a chain that one operand has need no table
     int margin_percent = 0;  ///< of a clock period, left for what the estimate does not see
-    int growth_percent = 0;  ///< more margin for each doubling of the tables above a thousand
+    int growth_percent = 0;  ///< more margin for each doubling of the tables above 2000
 };
 
 std::span<const DelayModel> delay_models();

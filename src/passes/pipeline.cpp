@@ -180,7 +180,7 @@ int picoseconds(double ns) {
 /// An asked period over the longest path to plan for: some of it is kept for what the estimate does
 /// not see, and more in large circuits, whose nets are longer.
 double room_for(const Function& function, const DelayModel& model) {
-    constexpr double small = 1000;
+    constexpr double small = 2000;
     constexpr double most_percent = 30;
     const std::vector<std::int32_t> one_stage(function.nodes.size());
     const auto tables = static_cast<double>(estimate_cells(function, model, one_stage).luts());
