@@ -225,17 +225,18 @@ Pipeline pipeline(const Function& function, const DelayModel& model,
         }
     }
     if (options.clock_period_ns) {
-        const double room = room_for(function, model);
-        const int asked = static_cast<int>(picoseconds(*options.clock_period_ns) / room);
-        if (options.stages && period > asked) {
-            unreachable(function, *options.clock_period_ns, period * room, options.stages);
+        const double least_room = 1 + model.margin_percent / 100.0;
+        const int most = static_cast<int>(picoseconds(*options.clock_period_ns) / least_room);
+        // What more is kept in large circuits is a wish: less of it is better than no circuit.
+        const int needed = options.stages ? period : placer.as_early_as(0).slowest;
+        if (needed > most) {
+            unreachable(function, *options.clock_period_ns, needed * least_room, options.stages);
         }
+        const int wished =
+            static_cast<int>(picoseconds(*options.clock_period_ns) / room_for(function, model));
+        const int asked = std::max(wished, needed);
         period = std::max(asked, 1);
         placement = placer.as_early_as(period);
-        if (placement.slowest > 0) {
-            unreachable(function, *options.clock_period_ns, placer.as_early_as(0).slowest * room,
-                        std::nullopt);
-        }
     } else {
         // At the very shortest period hardly a register can move; a little more saves many.
         period += options.stages ? period * slack_percent / 100 : 0;
