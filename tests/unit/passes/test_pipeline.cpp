@@ -205,3 +205,19 @@ TEST_CASE("what cannot be met is said, with the best that can") {
         CHECK(std::string(failure.what()).find("best reachable is") != std::string::npos);
     }
 }
+
+TEST_CASE("the margin of large circuits makes no reachable clock period unreachable") {
+    const Function f = layers({200, 40, 200});
+    const passes::DelayModel& model = passes::delay_model("ecp5");
+    passes::PipelineOptions options;
+    options.stages = 60;  // one operation in each at most
+    const double least = passes::pipeline(f, model, options).critical_path_ns;
+    options = {};
+    options.clock_period_ns = least * (1 + model.margin_percent / 100.0) + 0.01;
+    const double reached = passes::pipeline(f, model, options).critical_path_ns;
+    CHECK(reached <= least + 0.01);
+    // Where there is room, more is kept than the margin of small circuits.
+    options.clock_period_ns = 3 * least;
+    const double planned = passes::pipeline(f, model, options).critical_path_ns;
+    CHECK(planned < 3 * least / (1.02 + model.margin_percent / 100.0));
+}
