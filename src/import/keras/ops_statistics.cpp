@@ -1,12 +1,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 #include "import/keras/activations.h"
 #include "import/keras/ops.h"
 #include "import/keras/rules.h"
+#include "import/layers/quantile.h"
 #include "operators/layers.h"
 #include "operators/selection.h"
 
@@ -127,33 +127,20 @@ void quantile(Call& call, double q, const std::string& method, std::size_t first
     if (flat.sample_shape().back() < 1) {
         call.refuse("it has no elements", {}, "axis");
     }
-    const double at = q * static_cast<double>(flat.sample_shape().back() - 1);
-    const auto below = static_cast<std::int64_t>(std::floor(at));
-    const auto above = static_cast<std::int64_t>(std::ceil(at));
-    const Operand in_order = ordered(call, flat, last).front();
-    const auto place = [&](std::int64_t i) { return call.selected(in_order, last, i); };
-    Operand y;
-    if (below == above || method == "lower") {
-        y = place(below);
-    } else if (method == "higher") {
-        y = place(above);
-    } else if (method == "nearest") {
-        y = place(static_cast<std::int64_t>(std::nearbyint(at)));
-    } else if (method == "midpoint" || method == "linear") {
-        const double part = method == "midpoint" ? 0.5 : at - static_cast<double>(below);
-        y = call.add(call.multiply(place(below), Call::number(1 - part)),
-                     call.multiply(place(above), Call::number(part)));
-    } else {
+    const auto there = layers::quantile(call, ordered(call, flat, last).front(), last, q, method);
+    if (!there) {
         call.refuse(fmt::format("there is no method '{}'", method), {}, "method");
     }
-    y = chosen(call, call.reduced(missing(call, flat), "max", {last}, false),
-               Call::number(not_a_number), y);
+    Operand y = chosen(call, call.reduced(missing(call, flat), "max", {last}, true),
+                       Call::number(not_a_number), *there);
     if (keep) {
         Shape shape = x.sample_shape();
         for (const std::int64_t axis : axes) {
             shape[static_cast<std::size_t>(axis)] = 1;
         }
         y = call.reshaped(y, shape, x.batch_axis);
+    } else {
+        y = call.selected(y, last, 0);
     }
     call.set(y);
 }

@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <numeric>
 
 #include "import/layers/normalisation.h"
+#include "import/layers/quantile.h"
 #include "import/torch/rules.h"
 #include "operators/layers.h"
 #include "operators/selection.h"
@@ -260,27 +260,12 @@ void quantile(Call& call) {
     const std::int64_t axis = all ? 0 : call.axis(x, call.integer("dim"));
     const std::int64_t extent = x.sample_shape()[static_cast<std::size_t>(axis)];
     call.demand(extent > 0, "self", "it has no elements");
-    const double at = q * static_cast<double>(extent - 1);
-    const auto below = static_cast<std::int64_t>(std::floor(at));
-    const auto above = static_cast<std::int64_t>(std::ceil(at));
-    const Operand in_order = ordered(call, x, axis, false)[0];
-    const auto place = [&](std::int64_t i) { return call.sliced(in_order, axis, i, 1); };
-    Operand y;
-    if (below == above || method == "lower") {
-        y = place(below);
-    } else if (method == "higher") {
-        y = place(above);
-    } else if (method == "nearest") {
-        y = place(static_cast<std::int64_t>(std::nearbyint(at)));
-    } else if (method == "midpoint" || method == "linear") {
-        const double part = method == "midpoint" ? 0.5 : at - static_cast<double>(below);
-        y = call.add(call.multiply(place(below), Call::number(1 - part)),
-                     call.multiply(place(above), Call::number(part)));
-    } else {
+    const auto there = layers::quantile(call, ordered(call, x, axis, false)[0], axis, q, method);
+    if (!there) {
         call.refuse("there is no such interpolation", {}, "interpolation");
     }
-    y = chosen(call, reduced(call, call.function("is_nan", x), "max", {axis}, true),
-               Call::number(std::numeric_limits<double>::quiet_NaN()), y);
+    Operand y = chosen(call, reduced(call, call.function("is_nan", x), "max", {axis}, true),
+                       Call::number(std::numeric_limits<double>::quiet_NaN()), *there);
     Shape shape = y.sample_shape();
     if (all) {
         shape.assign(keep ? rank : 0, 1);
