@@ -34,10 +34,68 @@ int span_bits(const Interval& range) {
     return bit_length(static_cast<UInt128>(range.high) - static_cast<UInt128>(range.low));
 }
 
+/// a = constant + x, or constant - x.
+struct Plain {
+    Fixed x;
+    Int128 constant = 0;
+    bool negative = false;
+
+    bool is_a() const { return constant == 0 && !negative; }
+    /// The x of a value of `a`.
+    bool find(Int128 value, Int128& of_x) const {
+        return negative ? !__builtin_sub_overflow(constant, value, &of_x)
+                        : !__builtin_sub_overflow(value, constant, &of_x);
+    }
+};
+
+/// Finds the constant that was added to `a` last, so that numbers that `a` is compared with can
+/// take it in.
+Plain without_constant(Builder& builder, const Fixed& a) {
+    const bits::Builder& bits = builder.bits();
+    const int width = a.type.width;
+    bits::NodeId id = a.bits;
+    // All on the way is a.bits modulo 2^width.
+    while (bits.node(id).op == bits::Op::cast &&
+           bits.type(bits.node(id).operand[0]).width >= width) {
+        id = bits.node(id).operand[0];
+    }
+    const bits::Node sum = bits.node(id);
+    const bool negative = sum.op == bits::Op::sub;
+    const bits::NodeId added = sum.operand[negative ? 0 : 1];
+    if ((sum.op != bits::Op::add && !negative) || sum.type.width < width ||
+        !bits.is_constant(added)) {
+        return {a};
+    }
+    const bits::NodeId x = sum.operand[negative ? 1 : 0];
+    const bits::Type type = bits.type(x);
+    Plain out{{}, bits.constant_value(added), negative};
+    Interval range;
+    if (type.width > width || !out.find(negative ? a.range.high : a.range.low, range.low) ||
+        !out.find(negative ? a.range.low : a.range.high, range.high) ||
+        !bits::holds(type, range.low) || !bits::holds(type, range.high)) {
+        return {a};
+    }
+    // Of the integers that x's type holds, only one gives `a` modulo 2^width.
+    out.x = builder.value(x, range, a.type.frac);
+    return out;
+}
+
 }  // namespace
 
 Fixed Builder::lookup(const Fixed& a, std::string_view name, Int128 low,
                       const std::vector<Int128>& words, int frac) {
+    const Plain plain = without_constant(*this, a);
+    Int128 low_of_x = 0;
+    Int128 high = 0;
+    if (!plain.is_a() &&
+        !__builtin_add_overflow(low, static_cast<Int128>(words.size()) - 1, &high) &&
+        plain.find(plain.negative ? high : low, low_of_x)) {
+        std::vector<Int128> of_x = words;
+        if (plain.negative) {
+            std::ranges::reverse(of_x);
+        }
+        return lookup(plain.x, name, low_of_x, of_x, frac);
+    }
     const auto size = static_cast<Int128>(words.size());
     if (a.range.low < low || a.range.high - low >= size) {
         throw std::logic_error("fixed: a table has no word for some value of its address");
@@ -86,15 +144,28 @@ Fixed Builder::count_thresholds(const Fixed& a, const std::vector<Int128>& thres
     if (kept.empty()) {
         return constant(values.front(), 0);
     }
+    // Of constant - x, the thresholds that x passes are those that `a` does not.
+    const Plain plain = without_constant(*this, a);
+    std::vector<Int128> of_x = kept;
+    const bool fits = std::ranges::all_of(of_x, [&](Int128& threshold) {
+        return plain.find(threshold, threshold) &&
+               !(plain.negative && __builtin_add_overflow(threshold, Int128{1}, &threshold));
+    });
+    if (fits && plain.negative) {
+        std::ranges::reverse(of_x);
+        std::ranges::reverse(values);
+    }
+    kept = fits ? of_x : kept;
+    const Fixed compared = scale(fits ? plain.x : a, a.type.frac);
     if (kept.size() == 1) {
-        return by_comparators(scale(a, a.type.frac), kept, values);
+        return by_comparators(compared, kept, values);
     }
     // Low bits that are zero in all thresholds change nothing.
     int zeros = 127;
     for (const Int128 threshold : kept) {
         zeros = std::min(zeros, trailing_zeros(static_cast<UInt128>(threshold)));
     }
-    const Fixed x = shifted_down(scale(a, a.type.frac), zeros);
+    const Fixed x = shifted_down(compared, zeros);
     for (Int128& threshold : kept) {
         threshold >>= zeros;
     }
@@ -103,7 +174,8 @@ Fixed Builder::count_thresholds(const Fixed& a, const std::vector<Int128>& thres
     const auto count = static_cast<std::int64_t>(kept.size());
     const int code_bits = bit_length(kept.size());
     const int width = x.type.width;
-    const int result_bits = span_bits({values.front(), values.back()});
+    const int result_bits = span_bits(
+        {std::min(values.front(), values.back()), std::max(values.front(), values.back())});
     const bool unit_steps = values.back() - values.front() == count;
     std::int64_t comparators = unit_steps ? count - code_bits : count * result_bits / 2;
     for (const Int128 threshold : kept) {

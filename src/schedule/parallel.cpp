@@ -208,11 +208,17 @@ class Unroller {
         values_[{id, 0}] = std::move(values);
     }
 
-    /// Where all that read a contraction add constants to it, biases or half a step of rounding:
-    /// what its elements from `first` on, of one row, get added. Empty where that is not known;
-    /// nothing where something else reads it.
-    std::optional<Constants> constants_next(Value value, std::int64_t first) const {
-        std::optional<Constants> out;
+    /// What all that read a contraction do with constants.
+    struct Next {
+        Constants constants;   ///< added to its elements; empty where not known
+        bool compares = true;  ///< with numbers that can be any: a constant costs nothing
+    };
+
+    /// Where all that read a contraction add constants to it, biases or half a step of rounding, or
+    /// compare it with numbers or look it up: what its elements from `first` on, of one row, get
+    /// added. Nothing where something else reads it.
+    std::optional<Next> constants_next(Value value, std::int64_t first) const {
+        std::optional<Next> out;
         for (const auto& output : network_.outputs()) {
             if (output.value == value) {
                 return std::nullopt;
@@ -224,19 +230,24 @@ class Unroller {
                 continue;
             }
             const bool is_move = node.op->sources != nullptr;
-            const std::optional<Constants> next =
+            const std::optional<Next> next =
                 is_move ? constants_next({id, 0}, 0) : added_constants(id, value, first);
             if (!next) {
                 return std::nullopt;
             }
-            out = is_move || out ? Constants{} : next;
+            const bool compares = next->compares && (!out || out->compares);
+            out = is_move || out ? Next{} : next;
+            out->compares = compares;
         }
         return out;
     }
 
     /// The same for one reader.
-    std::optional<Constants> added_constants(NodeId id, Value value, std::int64_t first) const {
+    std::optional<Next> added_constants(NodeId id, Value value, std::int64_t first) const {
         const network::Node& node = network_.node(id);
+        if (node.op == &operators::thresholds_operator || node.op == &operators::table_operator) {
+            return Next{};
+        }
         const network::TensorType& type = network_.type(value);
         const std::int64_t count = type.shape.empty() ? 1 : type.shape.back();
         Constants out(static_cast<std::size_t>(count));
@@ -245,18 +256,18 @@ class Unroller {
             if (node.types.front().shape != type.shape) {
                 return std::nullopt;
             }
-            const std::optional<Constants> then = constants_next({id, 0}, first);
+            const std::optional<Next> then = constants_next({id, 0}, first);
             bool any = then.has_value();
             for (std::int64_t o = 0; o < count; ++o) {
                 const Int128 addend = fields.addend.at(first + o);
                 any = any || addend != 0;
                 if (fields.multiplier.at(first + o) == 1) {
-                    const bool more = then && !then->empty();
-                    out[static_cast<std::size_t>(o)] =
-                        addend + (more ? (*then)[static_cast<std::size_t>(o)].value_or(0) : 0);
+                    const bool more = then && !then->constants.empty();
+                    const auto at = static_cast<std::size_t>(o);
+                    out[at] = addend + (more ? then->constants[at].value_or(0) : 0);
                 }
             }
-            return any ? std::optional(std::move(out)) : std::nullopt;
+            return any ? std::optional(Next{std::move(out), false}) : std::nullopt;
         }
         if (node.op != &operators::quantize_operator) {
             return std::nullopt;
@@ -273,19 +284,19 @@ class Unroller {
             }
             out[static_cast<std::size_t>(o)] = static_cast<Int128>(1) << (dropped - 1);
         }
-        return out;
+        return Next{std::move(out), false};
     }
 
-    /// One adder graph on rows of integers. `constants` are added to its results next.
+    /// One adder graph on rows of integers; `next` is what reads its results.
     std::vector<std::vector<Fixed>> add_up(const BuiltContraction& contraction,
                                            const std::vector<std::vector<Fixed>>& rows,
-                                           const std::optional<Constants>& constants) {
+                                           const std::optional<Next>& next) {
         const linear::AdderGraph& graph = contraction.graph;
         const auto is_known = [](const std::optional<Int128>& c) { return c.has_value(); };
-        if (constants && unsigned_sums_ && std::ranges::all_of(*constants, is_known)) {
-            std::vector<Int128> following;
-            for (const std::optional<Int128>& c : *constants) {
-                following.push_back(*c);
+        if (next && unsigned_sums_ && std::ranges::all_of(next->constants, is_known)) {
+            Following following{{}, next->compares};
+            for (const std::optional<Int128>& c : next->constants) {
+                following.constants.push_back(*c);
             }
             if (auto sums = unsigned_sums(builder_, graph, contraction.ranges, following, rows)) {
                 return std::move(*sums);
@@ -293,7 +304,7 @@ class Unroller {
         }
         const std::vector<Interval> ranges = linear::ranges_of(graph, contraction.ranges);
         const EarlyConstants early =
-            early_constants(graph, ranges, constants.value_or(Constants{}));
+            early_constants(graph, ranges, next ? next->constants : Constants{});
         std::vector<std::vector<Fixed>> out;
         for (const std::vector<Fixed>& row : rows) {
             out.push_back(add_up(graph, ranges, early, row));

@@ -63,8 +63,7 @@ Interval times(const Interval& range, const linear::Output& output) {
 /// How every value is held.
 class Plan {
   public:
-    Plan(const linear::AdderGraph& graph, std::vector<Interval> ranges,
-         std::span<const Int128> following)
+    Plan(const linear::AdderGraph& graph, std::vector<Interval> ranges, const Following& following)
         : graph_(graph),
           ranges_(std::move(ranges)),
           following_(following),
@@ -143,16 +142,21 @@ class Plan {
         return inverters;
     }
 
-    /// A constant added to u inverts where it has ones; u subtracted, where it has zeros.
+    /// A constant added to u inverts where it has ones; u subtracted, where it has zeros. Where
+    /// numbers are compared, a constant that is added vanishes.
     int inverters_of_output(std::size_t o) const {
         const linear::Output& output = graph_.outputs[o];
         const Offset& value = values_[static_cast<std::size_t>(output.value)];
-        const Int128 follows = following_.empty() ? 0 : following_[o];
+        const Int128 follows = following_.constants.empty() ? 0 : following_.constants[o];
         const Int128 factor = output.negate ? -power(output.shift) : power(output.shift);
         const Interval range = times(ranges_[static_cast<std::size_t>(output.value)], output);
         const int width = width_for({range.low + follows, range.high + follows});
+        const bool is_subtracted = value.negative != output.negate;
+        if (following_.compares) {
+            return is_subtracted ? width : 0;
+        }
         const int set = ones(value.offset * factor + follows, width);
-        return value.negative != output.negate ? width - set : set;
+        return is_subtracted ? width - set : set;
     }
 
     /// Additions that only one output needs, by one way, are turned for the sake of that output.
@@ -223,7 +227,7 @@ class Plan {
 
     const linear::AdderGraph& graph_;
     std::vector<Interval> ranges_;
-    std::span<const Int128> following_;
+    const Following& following_;
     std::vector<Offset> values_;
     std::vector<char> swapped_;  ///< additions whose operands change places
     std::int64_t work_ = 0;
@@ -310,7 +314,7 @@ class Sums {
 
 std::optional<std::vector<std::vector<Fixed>>> unsigned_sums(
     fixed::Builder& builder, const linear::AdderGraph& graph, const std::vector<Interval>& ranges,
-    std::span<const Int128> following, std::span<const std::vector<Fixed>> rows) {
+    const Following& following, std::span<const std::vector<Fixed>> rows) {
     std::vector<Interval> all = linear::ranges_of(graph, ranges);
     int shift = 0;
     for (const Addition& addition : graph.additions) {
@@ -323,7 +327,7 @@ std::optional<std::vector<std::vector<Fixed>>> unsigned_sums(
     const auto fits = [&](const Interval& range) { return -most < range.low && range.high < most; };
     const bool all_fit =
         std::all_of(all.begin(), all.end(), fits) &&
-        std::all_of(following.begin(), following.end(), [&](Int128 c) { return fits({c, c}); });
+        std::ranges::all_of(following.constants, [&](Int128 c) { return fits({c, c}); });
     if (!all_fit) {
         return std::nullopt;
     }

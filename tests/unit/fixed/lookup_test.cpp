@@ -97,6 +97,48 @@ TEST_CASE("thresholds are counted: few and many, near and far, repeated and none
     check_count({true, 4, 0}, {-8, 7}, {}, -3);
 }
 
+TEST_CASE("a constant that was added last becomes a part of thresholds and addresses") {
+    std::mt19937_64 random(3);
+    for (int round = 0; round < 400; ++round) {
+        CAPTURE(round);
+        const auto draw = [&](int low, int high) {
+            return std::uniform_int_distribution<int>(low, high)(random);
+        };
+        const bool negative = draw(0, 1) == 1;
+        const int c = draw(-80, 80);
+        const Interval range{draw(-20, 20), draw(20, 60)};
+        std::vector<Int128> thresholds;
+        for (int i = draw(1, 5); i > 0; --i) {
+            thresholds.push_back(draw(-100, 140));
+        }
+        std::ranges::sort(thresholds);
+        Circuit circuit;
+        const Fixed x = circuit.input({true, 8, 0}, range);
+        const Fixed constant = circuit.build.constant(c, 0);
+        const Fixed a = negative ? circuit.build.sub(constant, x) : circuit.build.add(x, constant);
+        std::vector<Int128> words;
+        for (Int128 value = a.range.low; value <= a.range.high; ++value) {
+            words.push_back(draw(-50, 50));
+        }
+        circuit.result(circuit.build.count_thresholds(a, thresholds, 3));
+        circuit.result(circuit.build.lookup(a, "t", a.range.low, words, 0));
+        circuit.run([&](const std::vector<Int128>& in) {
+            const Int128 value = negative ? c - in[0] : in[0] + c;
+            return std::vector<Int128>{count(value, thresholds, 3),
+                                       words[static_cast<std::size_t>(value - a.range.low)]};
+        });
+    }
+    // A sum that no type holds is left as it is.
+    Circuit circuit;
+    const Fixed x = circuit.input({false, 4, 0});
+    const Fixed sum = circuit.build.add(x, circuit.build.constant(5, 0));
+    const Fixed a = circuit.build.quantize(sum, {false, 4, 0}, Rounding::floor, Overflow::wrap);
+    circuit.result(circuit.build.count_thresholds(a, {3, 9}, 0));
+    circuit.run([](const std::vector<Int128>& in) {
+        return std::vector<Int128>{count((in[0] + 5) % 16, {3, 9}, 0)};
+    });
+}
+
 TEST_CASE("each form of a step function is met and right") {
     // One threshold is one comparison, here with the sign.
     {

@@ -14,7 +14,7 @@ namespace {
 struct Case {
     linear::Matrix matrix;
     std::vector<Interval> ranges;
-    std::vector<Int128> following;
+    Following following;
 };
 
 Case random_case(std::mt19937_64& random) {
@@ -31,8 +31,9 @@ Case random_case(std::mt19937_64& random) {
         out.ranges.push_back({low, low + draw(0, 90)});
     }
     for (std::int64_t o = 0; o < out.matrix.n_out; ++o) {
-        out.following.push_back(draw(-500, 500));
+        out.following.constants.push_back(draw(-500, 500));
     }
+    out.following.compares = draw(0, 1) == 1;
     return out;
 }
 
