@@ -2,10 +2,15 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
+#include <optional>
+#include <span>
+#include <tuple>
 #include <utility>
 
 #include "base/threads.h"
 #include "linear/local_search.h"
+#include "linear/sharing.h"
 
 namespace gatewright::schedule {
 
@@ -81,6 +86,102 @@ std::int64_t cost_of(const linear::Figures& figures) {
     return price.per_bit * figures.full_adder_bits + price.per_adder * figures.adders;
 }
 
+/// Whether both have the same weights at a place of a row.
+bool same_row(const operators::ContractForm& a, const operators::ContractForm& b,
+              std::int32_t place) {
+    for (std::int64_t o = 0; o < a.matrix.n_out; ++o) {
+        if (a.matrix.at(place, o) != b.matrix.at(place, o)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/// The products of a family's pixels, if all forms have the same weights and ranges for them but
+/// where inputs are zero.
+std::optional<Products> products_of(const Patches::Family& family,
+                                    const std::vector<operators::ContractForm>& forms) {
+    const std::size_t channels = family.taps.front().size();
+    const std::int64_t outputs = forms.front().matrix.n_out;
+    Products products{{static_cast<std::int64_t>(channels),
+                       static_cast<std::int64_t>(family.taps.size()) * outputs,
+                       {}},
+                      std::vector<Interval>(channels, Interval{0, 0})};
+    for (std::size_t c = 0; c < channels; ++c) {
+        for (const std::vector<std::int32_t>& tap : family.taps) {
+            const std::int32_t place = tap[c];
+            const operators::ContractForm* first = nullptr;
+            for (const operators::ContractForm& form : forms) {
+                const Interval& range = form.inputs[static_cast<std::size_t>(place)].range;
+                if (range == Interval{0, 0}) {
+                    continue;
+                }
+                if (products.ranges[c] == Interval{0, 0}) {
+                    products.ranges[c] = range;
+                }
+                if (range != products.ranges[c] ||
+                    (first != nullptr && !same_row(*first, form, place))) {
+                    return std::nullopt;
+                }
+                first = first == nullptr ? &form : first;
+            }
+            for (std::int64_t o = 0; o < outputs; ++o) {
+                products.matrix.weights.push_back(first == nullptr ? 0
+                                                                   : first->matrix.at(place, o));
+            }
+        }
+    }
+    return products;
+}
+
+/// What all rows cost together, if each addition of the same values is made once. Zeros, beyond a
+/// border, are added for nothing.
+std::int64_t cost_of_rows(const operators::ContractForms& forms,
+                          std::span<const network::Source> sources,
+                          const std::vector<RowGraph>& graphs) {
+    const linear::Price price;
+    std::vector<std::vector<Interval>> ranges;
+    for (std::size_t f = 0; f < graphs.size(); ++f) {
+        ranges.push_back(linear::ranges_of(graphs[f].graph, ranges_of(forms.forms[f])));
+    }
+    const auto is_zero = [&](std::size_t form, std::int32_t value) {
+        return ranges[form][static_cast<std::size_t>(value)] == Interval{0, 0};
+    };
+    std::map<std::pair<std::int32_t, std::int64_t>, std::int32_t> inputs;
+    std::map<std::tuple<std::int32_t, std::int32_t, int, int, bool, bool>, std::int32_t> made;
+    std::int32_t count = 0;
+    std::int64_t cost = 0;
+    std::vector<std::int32_t> values;
+    for (std::size_t row = 0; row < forms.form_of.size(); ++row) {
+        const auto form = static_cast<std::size_t>(forms.form_of[row]);
+        const AdderGraph& graph = graphs[form].graph;
+        values.clear();
+        for (std::size_t i = 0; i < static_cast<std::size_t>(graph.n_in); ++i) {
+            const network::Source& source = sources[row * static_cast<std::size_t>(graph.n_in) + i];
+            const auto [found, is_new] = inputs.try_emplace({source.input, source.element}, count);
+            count += is_new ? 1 : 0;
+            values.push_back(found->second);
+        }
+        for (const linear::Addition& addition : graph.additions) {
+            const auto [found, is_new] =
+                made.try_emplace({values[static_cast<std::size_t>(addition.a)],
+                                  values[static_cast<std::size_t>(addition.b)], addition.shift_a,
+                                  addition.shift_b, addition.negate_a, addition.negate_b},
+                                 count);
+            if (is_new) {
+                ++count;
+                const bool is_free = is_zero(form, addition.a) || is_zero(form, addition.b);
+                const int width = width_for(ranges[form][values.size()]);
+                cost += is_free ? 0
+                                : price.per_bit * linear::full_adder_bits(addition, width) +
+                                      price.per_adder;
+            }
+            values.push_back(found->second);
+        }
+    }
+    return cost;
+}
+
 }  // namespace
 
 void ContractionGraphs::will_need(const Matrix& matrix, const std::vector<Interval>& ranges) {
@@ -114,6 +215,11 @@ void ContractionGraphs::solve_all() {
             }
         }
     }
+    for (const auto& [value, members] : readers) {
+        if (members.size() == 1) {
+            need_patches(members.front());
+        }
+    }
     std::vector<Solved*> waiting;
     for (auto& [key, each] : solved_) {
         waiting.push_back(&each);
@@ -129,6 +235,9 @@ void ContractionGraphs::solve_all() {
         if (members.size() > 1 && same_inputs(members)) {
             share(members);
         }
+    }
+    for (const auto& [id, overlapping] : overlapping_) {
+        share_patches(id);
     }
 }
 
@@ -158,16 +267,77 @@ void ContractionGraphs::share(const std::vector<Member>& members) {
     }
 }
 
-std::vector<AdderGraph> ContractionGraphs::of(NodeId id, const operators::ContractForms& forms) {
+// Has the products of pixels solved, where all rows multiply them by the same weights.
+void ContractionGraphs::need_patches(const Member& member) {
+    const network::Node& move = network_.node(network_.node(member.id).inputs[0].node);
+    const auto& forms = member.forms.forms;
+    if (move.op->sources == nullptr || member.forms.form_of.size() < 2) {
+        return;
+    }
+    std::vector<network::TensorType> types;
+    for (const network::Value value : move.inputs) {
+        types.push_back(network_.type(value));
+    }
+    Overlapping overlapping{member.forms, move.op->sources(move, types), {}, {}};
+    std::optional<Patches> patches = find_patches(overlapping.sources, forms.front().inputs.size());
+    if (!patches) {
+        return;
+    }
+    for (const Patches::Family& family : patches->families) {
+        std::optional<Products> products = products_of(family, forms);
+        if (!products) {
+            return;
+        }
+        will_need(products->matrix, products->ranges);
+        overlapping.products.push_back(std::move(*products));
+    }
+    overlapping.patches = std::move(*patches);
+    overlapping_.emplace(member.id, std::move(overlapping));
+}
+
+// Takes the graphs that add up products where they are cheaper.
+void ContractionGraphs::share_patches(NodeId id) {
+    const Overlapping& overlapping = overlapping_.at(id);
+    std::vector<AdderGraph> products;
+    for (const Products& each : overlapping.products) {
+        products.push_back(solved(each.matrix, each.ranges));
+    }
+    std::vector<RowGraph> direct;
+    std::vector<RowGraph> adding;
+    for (const operators::ContractForm& form : overlapping.forms.forms) {
+        const std::vector<Interval> ranges = ranges_of(form);
+        direct.push_back({solved(form.matrix, ranges)});
+        adding.push_back(add_products(overlapping.patches, products, form.matrix.n_out, ranges));
+        if (search_.attempts.extra_depth >= 0 &&
+            linear::figures_of(adding.back().graph, ranges).depth >
+                linear::figures_of(direct.back().graph, ranges).depth) {
+            return;
+        }
+    }
+    const auto cost = [&](const std::vector<RowGraph>& graphs) {
+        return cost_of_rows(overlapping.forms, overlapping.sources, graphs);
+    };
+    if (cost(adding) < cost(direct)) {
+        in_products_.emplace(id, std::move(adding));
+    }
+}
+
+std::vector<RowGraph> ContractionGraphs::of(NodeId id, const operators::ContractForms& forms) {
     if (!all_solved_) {
         solve_all();
     }
-    if (const auto found = together_.find(id); found != together_.end()) {
+    if (const auto found = in_products_.find(id); found != in_products_.end()) {
         return found->second;
     }
-    std::vector<AdderGraph> graphs;
+    std::vector<RowGraph> graphs;
+    if (const auto found = together_.find(id); found != together_.end()) {
+        for (const AdderGraph& graph : found->second) {
+            graphs.push_back({graph});
+        }
+        return graphs;
+    }
     for (const operators::ContractForm& form : forms.forms) {
-        graphs.push_back(solved(form.matrix, ranges_of(form)));
+        graphs.push_back({solved(form.matrix, ranges_of(form))});
     }
     return graphs;
 }

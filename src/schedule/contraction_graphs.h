@@ -7,8 +7,15 @@
 #include "linear/search.h"
 #include "network/network.h"
 #include "operators/core.h"
+#include "schedule/patches.h"
 
 namespace gatewright::schedule {
+
+/// What pixels of a channel each, within `ranges`, are multiplied by.
+struct Products {
+    linear::Matrix matrix;
+    std::vector<Interval> ranges;
+};
 
 /// The adder graphs of a model's contractions, found by as many threads as there are processors; no
 /// graph depends on that. Equal matrices of equal ranges are solved once.
@@ -22,7 +29,7 @@ class ContractionGraphs {
         : network_(network), search_(search) {}
 
     /// One graph for each of the node's forms.
-    std::vector<linear::AdderGraph> of(network::NodeId id, const operators::ContractForms& forms);
+    std::vector<RowGraph> of(network::NodeId id, const operators::ContractForms& forms);
 
   private:
     struct Member {
@@ -36,16 +43,28 @@ class ContractionGraphs {
         linear::AdderGraph graph;
     };
 
+    /// A contraction whose rows overlap.
+    struct Overlapping {
+        operators::ContractForms forms;
+        std::vector<network::Source> sources;  ///< of the elements of all rows
+        Patches patches;
+        std::vector<Products> products;  ///< of each family
+    };
+
     void solve_all();
     void will_need(const linear::Matrix& matrix, const std::vector<Interval>& ranges);
     const linear::AdderGraph& solved(const linear::Matrix& matrix,
                                      const std::vector<Interval>& ranges) const;
     void share(const std::vector<Member>& members);
+    void need_patches(const Member& member);
+    void share_patches(network::NodeId id);
 
     const network::Network& network_;
     const linear::Search& search_;
     std::map<std::string, Solved> solved_;
     std::map<network::NodeId, std::vector<linear::AdderGraph>> together_;
+    std::map<network::NodeId, Overlapping> overlapping_;
+    std::map<network::NodeId, std::vector<RowGraph>> in_products_;
     bool all_solved_ = false;
 };
 

@@ -21,8 +21,12 @@ Int128 power(int exponent) {
 
 class Search {
   public:
-    Search(const linear::AdderGraph& graph, std::span<const Interval> ranges)
-        : graph_(graph), ranges_(ranges), level_(ranges.size(), 0), users_(ranges.size(), 0) {
+    Search(const linear::AdderGraph& graph, std::span<const Interval> ranges, std::size_t shared)
+        : graph_(graph),
+          ranges_(ranges),
+          shared_(shared),
+          level_(ranges.size(), 0),
+          users_(ranges.size(), 0) {
         for (std::size_t i = 0; i < graph_.additions.size(); ++i) {
             const Addition& addition = graph_.additions[i];
             level_[inputs() + i] = std::max(level(addition.a), level(addition.b)) + 1;
@@ -67,9 +71,10 @@ class Search {
     std::size_t inputs() const { return static_cast<std::size_t>(graph_.n_in); }
     int level(std::int32_t id) const { return level_[static_cast<std::size_t>(id)]; }
 
-    /// Whether it is an addition with one user.
+    /// Whether it is an addition with one user, which is of this row.
     bool is_own(std::int32_t id) const {
-        return id >= graph_.n_in && users_[static_cast<std::size_t>(id)] == 1;
+        return static_cast<std::size_t>(id) >= inputs() + shared_ &&
+               users_[static_cast<std::size_t>(id)] == 1;
     }
 
     /// Of (value << shift) + k.
@@ -126,6 +131,7 @@ class Search {
 
     const linear::AdderGraph& graph_;
     std::span<const Interval> ranges_;
+    std::size_t shared_;
     std::vector<int> level_;
     std::vector<int> users_;
     std::vector<Way> way_;
@@ -135,8 +141,8 @@ class Search {
 }  // namespace
 
 EarlyConstants early_constants(const linear::AdderGraph& graph, std::span<const Interval> ranges,
-                               const Constants& constants) {
-    Search search(graph, ranges);
+                               const Constants& constants, std::size_t shared) {
+    Search search(graph, ranges, shared);
     int shift = 0;
     for (const Addition& addition : graph.additions) {
         shift = std::max<int>({shift, addition.shift_a, addition.shift_b});

@@ -22,8 +22,9 @@ struct EarlyConstants {
     std::vector<Int128> output;  ///< [output] of its constant, how much it has already
 };
 
-/// `ranges` are those of all values of the graph.
+/// `ranges` are those of all values of the graph. The first `shared` additions, which other rows
+/// make too, are not changed.
 EarlyConstants early_constants(const linear::AdderGraph& graph, std::span<const Interval> ranges,
-                               const Constants& constants);
+                               const Constants& constants, std::size_t shared = 0);
 
 }  // namespace gatewright::schedule

@@ -157,7 +157,7 @@ class Unroller {
         const operators::ContractForms forms =
             operators::contract_forms(node, network_.type(node.inputs[0]));
         std::vector<std::size_t> built;  // contraction of each form
-        std::vector<linear::AdderGraph> graphs = graphs_.of(id, forms);
+        std::vector<RowGraph> graphs = graphs_.of(id, forms);
         for (std::size_t f = 0; f < forms.forms.size(); ++f) {
             const operators::ContractForm& form = forms.forms[f];
             BuiltContraction contraction;
@@ -166,7 +166,8 @@ class Unroller {
             for (const network::Format& format : form.inputs) {
                 contraction.ranges.push_back(format.range);
             }
-            contraction.graph = std::move(graphs[f]);
+            contraction.graph = std::move(graphs[f].graph);
+            contraction.shared = graphs[f].shared;
             built.push_back(out_.contractions.size());
             out_.contractions.push_back(std::move(contraction));
         }
@@ -298,13 +299,15 @@ class Unroller {
             for (const std::optional<Int128>& c : next->constants) {
                 following.constants.push_back(*c);
             }
-            if (auto sums = unsigned_sums(builder_, graph, contraction.ranges, following, rows)) {
+            if (auto sums = unsigned_sums(builder_, graph, contraction.ranges, following, rows,
+                                          contraction.shared)) {
                 return std::move(*sums);
             }
         }
         const std::vector<Interval> ranges = linear::ranges_of(graph, contraction.ranges);
         const EarlyConstants early =
-            early_constants(graph, ranges, next ? next->constants : Constants{});
+            early_constants(graph, ranges, next ? next->constants : Constants{},
+                            contraction.shared);
         std::vector<std::vector<Fixed>> out;
         for (const std::vector<Fixed>& row : rows) {
             out.push_back(add_up(graph, ranges, early, row));

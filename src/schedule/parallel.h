@@ -28,6 +28,7 @@ struct BuiltContraction {
     linear::Matrix matrix;
     std::vector<Interval> ranges;  ///< of the inputs
     linear::AdderGraph graph;
+    std::size_t shared = 0;   ///< first additions that rows may have in common
     std::int64_t copies = 0;  ///< rows that use it
 };
 

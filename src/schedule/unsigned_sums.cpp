@@ -63,10 +63,12 @@ Interval times(const Interval& range, const linear::Output& output) {
 /// How every value is held.
 class Plan {
   public:
-    Plan(const linear::AdderGraph& graph, std::vector<Interval> ranges, const Following& following)
+    Plan(const linear::AdderGraph& graph, std::vector<Interval> ranges, const Following& following,
+         std::size_t shared)
         : graph_(graph),
           ranges_(std::move(ranges)),
           following_(following),
+          shared_(shared),
           values_(ranges_.size()),
           swapped_(graph.additions.size(), 0) {
         for (std::size_t i = 0; i < inputs(); ++i) {
@@ -178,7 +180,7 @@ class Plan {
             const std::int32_t by = owner[inputs() + i];
             used(graph_.additions[i].a, by == nobody ? many : by);
             used(graph_.additions[i].b, by == nobody ? many : by);
-            if (by >= 0) {
+            if (by >= 0 && i >= shared_) {
                 trees[static_cast<std::size_t>(by)].push_back(i);
             }
         }
@@ -228,6 +230,7 @@ class Plan {
     const linear::AdderGraph& graph_;
     std::vector<Interval> ranges_;
     const Following& following_;
+    std::size_t shared_;
     std::vector<Offset> values_;
     std::vector<char> swapped_;  ///< additions whose operands change places
     std::int64_t work_ = 0;
@@ -314,7 +317,7 @@ class Sums {
 
 std::optional<std::vector<std::vector<Fixed>>> unsigned_sums(
     fixed::Builder& builder, const linear::AdderGraph& graph, const std::vector<Interval>& ranges,
-    const Following& following, std::span<const std::vector<Fixed>> rows) {
+    const Following& following, std::span<const std::vector<Fixed>> rows, std::size_t shared) {
     std::vector<Interval> all = linear::ranges_of(graph, ranges);
     int shift = 0;
     for (const Addition& addition : graph.additions) {
@@ -331,7 +334,7 @@ std::optional<std::vector<std::vector<Fixed>>> unsigned_sums(
     if (!all_fit) {
         return std::nullopt;
     }
-    const Plan plan(graph, std::move(all), following);
+    const Plan plan(graph, std::move(all), following, shared);
     std::vector<std::vector<Fixed>> out;
     for (const std::vector<Fixed>& x : rows) {
         out.push_back(Sums(builder, graph, plan).run(x));

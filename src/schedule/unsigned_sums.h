@@ -23,11 +23,13 @@ struct Following {
 /// inverted, which is 2^width - 1 - u. All offsets come together in one constant per output, which
 /// pays where a constant is added or compared with anyway: `following`. Of the two operands of a
 /// difference either can be the inverted one; it is chosen for few inverters, those that the
-/// constants need included.
+/// constants need included. The first `shared` additions of the graph are left as they come: other
+/// rows make them too, with other constants.
 ///
 /// One result for each of `rows`; nothing where numbers would get too wide.
 std::optional<std::vector<std::vector<fixed::Fixed>>> unsigned_sums(
     fixed::Builder& builder, const linear::AdderGraph& graph, const std::vector<Interval>& ranges,
-    const Following& following, std::span<const std::vector<fixed::Fixed>> rows);
+    const Following& following, std::span<const std::vector<fixed::Fixed>> rows,
+    std::size_t shared = 0);
 
 }  // namespace gatewright::schedule

@@ -226,6 +226,31 @@ TEST_CASE("layers that read the same values share sums, and each is still proven
     CHECK(together * 4 < apart * 3);
 }
 
+TEST_CASE("patches of a convolution make products of a pixel once, at borders too") {
+    Network n;
+    n.name = "patches";
+    const Value x = quantise(n, n.add_input("x", {{4, 7}, std::nullopt}, at("x")), 0.25, -8, 7,
+                             Rounding::floor);
+    std::mt19937 random(5);
+    std::vector<double> weights;
+    for (int k = 0; k < 4 * 4 * 3; ++k) {
+        weights.push_back(static_cast<int>(random() % 4095) - 2047);
+    }
+    const Value y = n.add(conv_operator, Attributes::of(ConvFields{{1}, {1}, {1}, {1}, 1, {}}),
+                          {x, constant(n, {4, 4, 3}, weights)}, at("conv"));
+    n.set_output("y", y);
+    check_equal(n, {{4, 7}}, 0.0625, 30);
+    const auto design = schedule::parallel(lower(n, {}), {});
+    std::int64_t of_rows = 0;
+    for (const auto& contraction : design.contractions) {
+        CHECK(contraction.shared > 0);
+        of_rows +=
+            contraction.copies * static_cast<std::int64_t>(contraction.graph.additions.size());
+    }
+    REQUIRE(design.layers.size() == 1);
+    CHECK(design.layers.front().adders * 4 < of_rows * 3);
+}
+
 TEST_CASE("transposed convolution") {
     const auto fields = [](std::int64_t stride, std::int64_t dilation, std::int64_t cut,
                            std::int64_t extra, std::int64_t groups) {
