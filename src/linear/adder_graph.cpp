@@ -283,11 +283,6 @@ std::int64_t most_digits(int depth_limit, int longest_path) {
                0, depth_limit - ceil_log2(static_cast<std::size_t>(longest_path)));
 }
 
-std::int64_t cost_of(const Figures& figures) {
-    const Price price;
-    return price.per_bit * figures.full_adder_bits + price.per_adder * figures.adders;
-}
-
 /// The best of some attempts.
 AdderGraph best_attempt(const Columns& columns, const std::vector<ValueInfo>& inputs,
                         const std::vector<Interval>& ranges, int depth_limit, std::int64_t pairs,
@@ -317,7 +312,7 @@ AdderGraph best_attempt(const Columns& columns, const std::vector<ValueInfo>& in
         if (attempts == 1) {
             return graph;
         }
-        const std::int64_t cost = cost_of(figures_of(graph, ranges));
+        const std::int64_t cost = linear::cost_of(graph, ranges, search.price);
         if (k == 0 || cost < best_cost) {
             best = std::move(graph);
             best_cost = cost;
@@ -389,7 +384,8 @@ AdderGraph find_adder_graph(const Matrix& matrix, const std::vector<Interval>& r
     const std::int64_t pairs = std::max<std::int64_t>(pairs_of_terms(terms), 1);
     AdderGraph graph = best_attempt(columns, inputs, ranges, depth_limit, pairs, search);
     if (const std::int64_t work = improvement_work(digits, search); work > 0) {
-        AdderGraph better = improve(graph, ranges, levels, depth_limit, work, search.seed);
+        AdderGraph better =
+            improve(graph, ranges, levels, depth_limit, search.price, work, search.seed);
         absorb_signs(better);
         // The search tells values by keys that are equal by chance once in 2^64.
         if (prove(better, matrix).empty()) {

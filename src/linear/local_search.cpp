@@ -366,6 +366,7 @@ class LocalSearch {
                 count(sums_.at(v).high, 1);
             }
             cost -= cost_of_unread();
+            cost += price_.three_operands ? lost_third_operands() : 0;
         }
         if (cost <= 0 || (cost != impossible && heat_ > 0 && cost <= most_cost())) {
             commit();
@@ -416,6 +417,39 @@ class LocalSearch {
             count(sums_.at(value).high, -1);
         }
         return cost;
+    }
+
+    /// Of the additions that one other reads about every second is made within that one, so each of
+    /// them costs half. This is what the halves came to before, less what they come to now.
+    std::int64_t lost_third_operands() {
+        std::int64_t lost = 0;
+        ++looked_at_;
+        when_looked_at_.resize(uses_.size());
+        const auto look_at = [&](std::int32_t value, const Sum* now) {
+            if (value < sums_.inputs() || when_looked_at_[index(value)] == looked_at_) {
+                return;
+            }
+            when_looked_at_[index(value)] = looked_at_;
+            const Sum& before = sums_.at(value);
+            const bool is_old = value < entered_;
+            const bool was_read_once =
+                is_old && before.outputs == 0 && sums_.readers(value).size() == 1;
+            const std::int32_t uses = uses_[index(value)];
+            const bool is_read_once = now != nullptr && before.outputs == 0 &&
+                                      (uses == unknown ? was_read_once : uses == 1);
+            lost += was_read_once ? price_of(before) / 2 : 0;
+            lost -= is_read_once ? price_of(*now) / 2 : 0;
+        };
+        for (std::size_t k = 0; k < defined_.size(); ++k) {
+            look_at(repair_.column(k).value, defined_[k].same < 0 ? &defined_[k].sum : nullptr);
+        }
+        for (const std::int32_t value : removed_) {
+            look_at(value, nullptr);
+        }
+        for (const std::int32_t value : counted_) {
+            look_at(value, &sums_.at(value));
+        }
+        return lost;
     }
 
     void commit() {
@@ -482,21 +516,18 @@ class LocalSearch {
     std::vector<Defined> defined_;
     std::vector<std::int32_t> uses_;
     std::vector<std::int32_t> counted_;
+    std::vector<std::int64_t> when_looked_at_;  ///< for third operands
+    std::int64_t looked_at_ = 0;
 };
-
-std::int64_t cost_of(const AdderGraph& graph, const std::vector<Interval>& ranges) {
-    const Figures figures = figures_of(graph, ranges);
-    const Price price;
-    return price.per_bit * figures.full_adder_bits + price.per_adder * figures.adders;
-}
 
 }  // namespace
 
 AdderGraph improve(const AdderGraph& graph, const std::vector<Interval>& ranges,
-                   const std::vector<int>& arrival, int depth_limit, std::int64_t work,
-                   std::uint64_t seed) {
+                   const std::vector<int>& arrival, int depth_limit, const Price& price,
+                   std::int64_t work, std::uint64_t seed) {
     constexpr std::int64_t steps_of_value = 4;  // before the levels are spread anew
     constexpr std::int64_t first_heat = 40;     // from here it falls to 0
+    constexpr Price addition_alone{.per_bit = 0, .per_adder = 1};
     const std::vector<Interval> units(graph.outputs.size(), Interval{-128, 127});
     const std::vector<int> zeros(graph.outputs.size());
     if (graph.additions.empty()) {
@@ -504,7 +535,7 @@ AdderGraph improve(const AdderGraph& graph, const std::vector<Interval>& ranges,
     }
     AdderGraph current = graph;
     AdderGraph best = graph;
-    std::int64_t least = cost_of(graph, ranges);
+    std::int64_t least = cost_of(graph, ranges, price);
     Cover covers[2];  // of the graph, and of the transposed one
     for (std::int64_t done = 0, round = 0; done < work; ++round) {
         // Widths mean nothing in the transposed graph, but an addition less is one less here. The
@@ -518,7 +549,7 @@ AdderGraph improve(const AdderGraph& graph, const std::vector<Interval>& ranges,
         if (!sums || sums->deepest() > deepest_level) {
             break;
         }
-        LocalSearch search(std::move(*sums), transpose ? Price{0, 1} : Price{}, depth_limit,
+        LocalSearch search(std::move(*sums), transpose ? addition_alone : price, depth_limit,
                            next_random(seed), covers[transpose ? 1 : 0]);
         const auto values = static_cast<std::int64_t>(search.sums().values().size());
         for (std::int64_t step = 0; step < values * steps_of_value && done + search.work() < work;
@@ -530,7 +561,7 @@ AdderGraph improve(const AdderGraph& graph, const std::vector<Interval>& ranges,
         done += search.work() + values + 100;
         current = transpose ? transposed(search.sums().graph()) : search.sums().graph();
         if (!transpose) {
-            const std::int64_t cost = cost_of(current, ranges);
+            const std::int64_t cost = cost_of(current, ranges, price);
             if (cost < least) {
                 least = cost;
                 best = current;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "linear/adder_graph.h"
+#include "linear/price.h"
 
 namespace gatewright::linear {
 
@@ -21,6 +22,7 @@ struct Search {
     std::int64_t most_improvement = 100'000'000;
 
     std::uint64_t seed = 0;
+    Price price{};  ///< of the device that the graph is for
 };
 
 /// The efforts that users name, from the quickest to the most thorough.

@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "base/threads.h"
-#include "linear/local_search.h"
 #include "linear/sharing.h"
 
 namespace gatewright::schedule {
@@ -81,11 +80,6 @@ Matrix side_by_side(const Members& members, std::size_t form) {
     return joined;
 }
 
-std::int64_t cost_of(const linear::Figures& figures) {
-    const linear::Price price;
-    return price.per_bit * figures.full_adder_bits + price.per_adder * figures.adders;
-}
-
 /// Whether both have the same weights at a place of a row.
 bool same_row(const operators::ContractForm& a, const operators::ContractForm& b,
               std::int32_t place) {
@@ -138,8 +132,7 @@ std::optional<Products> products_of(const Patches::Family& family,
 /// border, are added for nothing.
 std::int64_t cost_of_rows(const operators::ContractForms& forms,
                           std::span<const network::Source> sources,
-                          const std::vector<RowGraph>& graphs) {
-    const linear::Price price;
+                          const std::vector<RowGraph>& graphs, const linear::Price& price) {
     std::vector<std::vector<Interval>> ranges;
     for (std::size_t f = 0; f < graphs.size(); ++f) {
         ranges.push_back(linear::ranges_of(graphs[f].graph, ranges_of(forms.forms[f])));
@@ -255,11 +248,11 @@ void ContractionGraphs::share(const std::vector<Member>& members) {
             parts.push_back(linear::part_of(whole, first, matrix.n_out));
             first += matrix.n_out;
             const linear::Figures own = linear::figures_of(solved(matrix, ranges), ranges);
-            alone += cost_of(own);
+            alone += linear::cost_of(solved(matrix, ranges), ranges, search_.price);
             deeper = deeper || (search_.attempts.extra_depth >= 0 &&
                                 linear::figures_of(parts.back(), ranges).depth > own.depth);
         }
-        const bool take = cost_of(linear::figures_of(whole, ranges)) < alone && !deeper;
+        const bool take = linear::cost_of(whole, ranges, search_.price) < alone && !deeper;
         for (std::size_t m = 0; m < members.size(); ++m) {
             together_[members[m].id].push_back(
                 take ? std::move(parts[m]) : solved(members[m].forms.forms[f].matrix, ranges));
@@ -315,7 +308,7 @@ void ContractionGraphs::share_patches(NodeId id) {
         }
     }
     const auto cost = [&](const std::vector<RowGraph>& graphs) {
-        return cost_of_rows(overlapping.forms, overlapping.sources, graphs);
+        return cost_of_rows(overlapping.forms, overlapping.sources, graphs, search_.price);
     };
     if (cost(adding) < cost(direct)) {
         in_products_.emplace(id, std::move(adding));
