@@ -145,12 +145,12 @@ class Bench:
                     f"peer_{rounding}", files, "peer", "xcup"
                 )
         for name, row in rows.items():
-            total = row["lut"] + row["inv"] + row["srl"]
+            total = row["lut"] + row["inv"] + row["ram"]
             lines.append(f"| {name} | {row['lut']} | {row['inv']} | {total} | {row['ff']} |")
         ours = rows["Gatewright"]
         for name, row in rows.items():
             if name != "Gatewright":
-                luts = (ours["lut"] + ours["inv"] + ours["srl"]) / (row["lut"] + row["inv"])
+                luts = (ours["lut"] + ours["inv"] + ours["ram"]) / (row["lut"] + row["inv"])
                 lines.append(f"| ratio to {name} | | | {luts:.3f} | {ours['ff'] / row['ff']:.3f} |")
         return lines
 
@@ -182,7 +182,7 @@ class Bench:
                 )
                 for which in (label, f"peer_{label}")
             ]
-            luts = [c["lut"] + c["inv"] + 2 * c["carry"] for c in cells]
+            luts = [c["lut"] + c["inv"] + 2 * c["carry"] + c["ram"] for c in cells]
             lines.append(
                 f"| {name} | {bits or 'its own'} | {stages} | "
                 f"{design['timing']['estimated_critical_path_ns']:.2f} | {periods[0]:.2f} | "
@@ -214,13 +214,14 @@ class Bench:
             reached = 1000 / tools.fmax(report)
             met += reached <= 1.05 * period
             timing = design["timing"]
-            counted = cells["lut"] + cells["inv"] + 2 * cells["carry"]
-            ratio = design["estimate"]["luts"] / counted
+            counted = cells["lut"] + cells["inv"] + 2 * cells["carry"] + cells["ram"]
+            estimated = design["estimate"]["luts"] + design["estimate"]["lutram"]
+            ratio = estimated / counted
             near += abs(ratio - 1) <= 0.1
             lines.append(
                 f"| {name} | {bits or 'its own'} | {timing['stages']} | {period:g} | "
                 f"{timing['estimated_critical_path_ns']:.2f} | {reached:.2f} | "
-                f"{reached / period:.2f} | {design['estimate']['luts']} | {counted} | {ratio:.2f} |"
+                f"{reached / period:.2f} | {estimated} | {counted} | {ratio:.2f} |"
             )
             print(lines[-1], flush=True)
         lines += [

@@ -43,7 +43,8 @@ def synthesise(files, top, family, folder):
 
 
 def counts(cells):
-    """LUTs of two inputs and more, inverters, flip-flops, shift registers, carry pieces."""
+    """LUTs of two inputs and more, inverters, flip-flops, carry pieces, and the LUTs whose places
+    shift registers and small memories take."""
 
     def total(pattern):
         return sum(n for cell, n in cells.items() if re.fullmatch(pattern, cell))
@@ -52,7 +53,7 @@ def counts(cells):
         "lut": total(r"LUT[2-6](_2)?|SB_LUT4"),
         "inv": total(r"LUT1|INV"),
         "ff": total(r"FD.*|TRELLIS_FF|DFF.*|SB_DFF.*"),
-        "srl": total(r"SRL.*"),
+        "ram": total(r"SRL.*") + 6 * total("TRELLIS_DPR16X4"),
         "carry": total(r"CARRY4|CCU2C|ALU|SB_CARRY"),
     }
 

@@ -25,10 +25,11 @@ void add_synthesize(CLI::App& program) {
         const auto json = project::synthesize(*o);
         const auto& s = json.at("synthesis");
         const auto& t = s.at("total");
-        fmt::print("{} {}, {}: {} LUT, {} FF, {} carry, {} DSP, {} BRAM\n",
+        fmt::print("{} {}, {}: {} LUT, {} FF, {} carry, {} LUTRAM, {} DSP, {} BRAM\n",
                    s.at("tool").get<std::string>(), s.at("version").get<std::string>(),
                    s.at("family").get<std::string>(), t.at("lut").dump(), t.at("ff").dump(),
-                   t.at("carry").dump(), t.at("dsp").dump(), t.at("bram").dump());
+                   t.at("carry").dump(), t.at("lutram").dump(), t.at("dsp").dump(),
+                   t.at("bram").dump());
         if (json.contains("place_and_route")) {
             const auto& p = json.at("place_and_route");
             fmt::print("{} {}, {}: Fmax {}\n", p.at("tool").get<std::string>(),

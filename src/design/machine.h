@@ -40,6 +40,7 @@ struct Machine {
         std::vector<bits::Type> lanes;
         std::int64_t words = 0;
         std::vector<std::vector<Int128>> contents;  ///< ROM, or empty
+        bool in_tables = false;  ///< a RAM of lookup tables, never a block memory
     };
 
     std::string name;
@@ -57,6 +58,14 @@ struct Machine {
 /// Returns what is wrong; empty if sound.
 std::vector<std::string> verify(const Machine& machine);
 
+/// A value that only waits: nothing between level `first`, where it comes from, and `levels`
+/// register levels later reads it.
+struct DelayLine {
+    bits::NodeId value = 0;
+    std::int32_t first = 0;
+    std::int32_t levels = 0;
+};
+
 /// Where the registers of a pipelined function lie: the stage of every node. A value that is used
 /// in a later stage than its own crosses registers. Made by passes::pipeline.
 /// Invariant: no node is in an earlier stage than its operands; 0 <= stage < stages.
@@ -66,6 +75,11 @@ struct Pipeline {
     bool register_inputs = false;     ///< one more register level before the first stage
     bool register_outputs = false;    ///< and after the last
     double critical_path_ns = 0;      ///< estimated, register to register
+
+    /// Delay lines that are held in cells of their own, all but their last level, which is a
+    /// register: so nothing else waits for such cells. Chosen by passes::store_delay_lines.
+    std::vector<DelayLine> stored;
+    bool stored_in_memories = false;  ///< else in shift registers
 
     /// Cycles from a value in to its result out.
     std::int64_t latency() const {

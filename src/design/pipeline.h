@@ -21,4 +21,10 @@ bits::NodeId register_source(const bits::Function& function, bits::NodeId node);
 std::vector<std::int32_t> last_uses(const bits::Function& function,
                                     const std::vector<std::int32_t>& stage, std::int32_t last);
 
+/// [node] the level of each value of a pipeline: 0 is that of the input ports.
+std::vector<std::int32_t> levels_of(const bits::Function& function, const Pipeline& pipeline);
+
+/// All delay lines of two register levels and more, by value and level.
+std::vector<DelayLine> delay_lines(const bits::Function& function, const Pipeline& pipeline);
+
 }  // namespace gatewright::design

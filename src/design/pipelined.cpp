@@ -1,7 +1,10 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
+#include <numeric>
 #include <stdexcept>
+#include <utility>
 
 #include "bits/builder.h"
 #include "design/machine.h"
@@ -46,6 +49,9 @@ class Registers {
                 machine_.outputs.back().lanes.push_back(lane.bits());
             }
         }
+        for (const DelayLine& line : pipeline.stored) {
+            stored_[{line.value, line.first + line.levels}] = line.levels;
+        }
         for (const bits::Table& table : body_.tables) {
             tables_.push_back(step_.table(table.name, table.type, table.words));
         }
@@ -63,6 +69,7 @@ class Registers {
         for (const bits::Output& output : body_.outputs) {
             outputs.push_back(at(output.node, last));
         }
+        add_counters();
         step_.output("out_valid", valid);
         for (std::size_t i = 0; i < outputs.size(); ++i) {
             step_.output(body_.outputs[i].name, outputs[i]);
@@ -73,7 +80,9 @@ class Registers {
         if (clock_enable_) {
             step_.output("clock_enable", *clock_enable_);
         }
+        give_memories();
         machine_.step = step_.take();
+        order_inputs();
         return std::move(machine_);
     }
 
@@ -93,6 +102,102 @@ class Registers {
         }
         const std::string& origin = body_.origins[node.origin];
         return fmt::format("{}_n{}_r{}", origin.empty() ? "w" : origin, id, level);
+    }
+
+    /// The words of delay lines of the same length, one behind the other in one memory. A counter
+    /// goes round its addresses: what is read was written there one round before.
+    struct Memory {
+        std::int32_t words = 0;
+        std::vector<bits::Type> lanes;
+        std::vector<NodeId> words_in;  ///< of each lane
+        std::vector<std::string> names;
+        NodeId address = 0;
+    };
+
+    /// `now` some register levels later, from cells that hold values; the last level is a register.
+    NodeId through_cells(NodeId id, std::int32_t level, std::int32_t levels) {
+        const bits::Type type = body_.nodes[id].type;
+        const std::string name = register_name(id, level);
+        if (pipeline_.stored_in_memories) {
+            const NodeId now = at(id, level - levels);
+            if (step_.is_constant(now)) {
+                return now;
+            }
+            Memory& memory = memories_[levels];
+            memory.words = levels - 1;
+            memory.lanes.push_back(type);
+            memory.words_in.push_back(now);
+            memory.names.push_back(name + ".before");
+            return add_register(name, type, step_.input(memory.names.back(), type));
+        }
+        const NodeId now = at(id, level - 1);
+        if (step_.is_constant(now)) {
+            return now;
+        }
+        // A reset keeps this register out of the shift register before it, which is slower.
+        const NodeId last = add_register(name, type, now);
+        machine_.registers.back().has_reset = true;
+        return last;
+    }
+
+    void add_counters() {
+        step_.set_origin("");
+        for (auto& [levels, memory] : memories_) {
+            const bits::Type type = bits::narrowest(memory.words - 1);
+            const std::string name = fmt::format("delay_{}_address", levels);
+            const std::size_t place = next_.size();
+            memory.address = add_register(name, type, 0);
+            machine_.registers.back().has_reset = true;
+            const NodeId more = step_.add(memory.address, step_.constant(1), type);
+            next_[place] = step_.mux(step_.equal(memory.address, step_.constant(memory.words - 1)),
+                                     step_.constant(0), more, type);
+        }
+    }
+
+    void give_memories() {
+        for (const auto& [levels, memory] : memories_) {
+            const std::string name = fmt::format("delay_{}", levels);
+            machine_.memories.push_back({name, memory.lanes, memory.words, {}, true});
+            step_.output(name + ".read_address", memory.address);
+            step_.output(name + ".write_when",
+                         clock_enable_ ? *clock_enable_ : step_.constant(1, {false, 1}));
+            step_.output(name + ".write_address", memory.address);
+            for (std::size_t l = 0; l < memory.lanes.size(); ++l) {
+                step_.output(fmt::format("{}.{}", name, l), memory.words_in[l]);
+            }
+        }
+    }
+
+    /// What memories read comes behind all registers, in the order of the memories.
+    void order_inputs() {
+        std::map<std::string, std::size_t> rank;
+        for (const auto& [levels, memory] : memories_) {
+            for (const std::string& name : memory.names) {
+                rank.emplace(name, rank.size() + 1);
+            }
+        }
+        if (rank.empty()) {
+            return;
+        }
+        std::vector<bits::Input>& inputs = machine_.step.inputs;
+        std::vector<std::size_t> order(inputs.size());
+        std::iota(order.begin(), order.end(), std::size_t{0});
+        std::ranges::stable_sort(order, {}, [&](std::size_t i) {
+            const auto found = rank.find(inputs[i].name);
+            return found == rank.end() ? 0 : found->second;
+        });
+        std::vector<std::int64_t> place(inputs.size());
+        std::vector<bits::Input> sorted;
+        for (std::size_t i = 0; i < order.size(); ++i) {
+            place[order[i]] = static_cast<std::int64_t>(i);
+            sorted.push_back(inputs[order[i]]);
+        }
+        inputs = std::move(sorted);
+        for (Node& node : machine_.step.nodes) {
+            if (node.op == Op::input) {
+                node.immediate = place[static_cast<std::size_t>(node.immediate)];
+            }
+        }
     }
 
     NodeId add_register(std::string name, bits::Type type, NodeId next) {
@@ -118,6 +223,8 @@ class Registers {
         } else if (level <= level_of(id)) {
             value = node.op == Op::input ? inputs_[static_cast<std::size_t>(node.immediate)]
                                          : make(node, level_of(id));
+        } else if (const auto line = stored_.find({id, level}); line != stored_.end()) {
+            value = through_cells(id, level, line->second);
         } else {
             const NodeId before = at(id, level - 1);
             value = step_.is_constant(before)
@@ -180,6 +287,8 @@ class Registers {
     std::vector<int> tables_;
     std::vector<NodeId> next_;  ///< of each register
     std::map<std::pair<NodeId, std::int32_t>, NodeId> values_;
+    std::map<std::pair<NodeId, std::int32_t>, std::int32_t> stored_;  ///< levels, by the last one
+    std::map<std::int32_t, Memory> memories_;                         ///< by levels
 };
 
 }  // namespace

@@ -12,11 +12,15 @@ namespace gatewright::passes {
 
 namespace {
 
+constexpr LineCell no_line{};
+constexpr LineCell shift32{1, 32, 1, false};
+constexpr LineCell ram16x4{4, 16, 6, true};
+
 constexpr auto models = std::to_array<DelayModel>({
 #define FAMILY(name, lut_inputs, lut, routing, carry, entry, reg, multiplier, fanout, inverts, \
-               lone, margin, growth, help)                                                     \
-    {#name, help,       lut_inputs, lut,     routing, carry,  entry,                           \
-     reg,   multiplier, fanout,     inverts, lone,    margin, growth},
+               lone, margin, growth, line, help)                                               \
+    {#name,      help,   lut_inputs, lut,  routing, carry,  entry, reg,                        \
+     multiplier, fanout, inverts,    lone, margin,  growth, line},
 #include "../targets/families.def"
 #undef FAMILY
 });

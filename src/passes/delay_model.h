@@ -7,6 +7,14 @@
 /// What a family of devices needs in time for the pieces that circuits are made of.
 namespace gatewright::passes {
 
+/// The cell of a family in which values wait over register levels.
+struct LineCell {
+    int bits = 0;            ///< side by side; 0: there is no such cell
+    int words = 0;           ///< levels
+    int tables = 0;          ///< whose place it takes
+    bool is_memory = false;  ///< with a counter as its address; else a shift register
+};
+
 /// One row of targets/families.def. Times are in picoseconds, routing before a piece included
 /// where it says so. They are estimates that place pipeline registers; the tools report the truth.
 /// docs/delays.md says how they were found, and how far off they are.
@@ -25,6 +33,7 @@ struct DelayModel {
     bool lone_bits_are_free = false;  ///< bits of a chain that one operand has need no table
     int margin_percent = 0;  ///< of a clock period, left for what the estimate does not see
     int growth_percent = 0;  ///< more margin for each doubling of the tables above 2000
+    LineCell line;
 };
 
 std::span<const DelayModel> delay_models();

@@ -10,6 +10,7 @@
 #include "base/diagnostics.h"
 #include "design/pipeline.h"
 #include "passes/cells.h"
+#include "passes/delay_lines.h"
 #include "passes/level_search.h"
 #include "passes/stage_cut.h"
 #include "passes/timing.h"
@@ -40,8 +41,14 @@ struct Placement {
 
 class Placer {
   public:
-    Placer(const Function& function, const DelayModel& model)
-        : function_(function), graph_(function, model), arrival_(function.nodes.size()) {}
+    Placer(const Function& function, const DelayModel& model, const PipelineOptions& options = {})
+        : function_(function),
+          graph_(function, model),
+          waiting_{{}, options.register_inputs, options.register_outputs},
+          arrival_(function.nodes.size()) {}
+
+    /// What registers are saved for: values that wait in flip-flops or in such cells.
+    void set_line_cell(const LineCell& cell) { waiting_.cell = cell; }
 
     /// Each node as early as `period` (picoseconds) allows: the fewest stages.
     Placement as_early_as(int period) {
@@ -128,7 +135,7 @@ class Placer {
                 members[static_cast<std::size_t>(stage[id])].push_back(id);
             }
         }
-        StageCut cut(graph_, period);
+        StageCut cut(graph_, waiting_, period);
         std::int64_t bits = register_bits(stage, stages);
         for (int round = 0; round < most_rounds; ++round) {
             for (std::int32_t k = stages - 1; k-- > 0 && work < most_work;) {
@@ -153,23 +160,34 @@ class Placer {
         return bits;
     }
 
+    /// What all registers cost, or the cells that values wait in.
     std::int64_t register_bits(const std::vector<std::int32_t>& stage, std::int32_t stages) const {
         std::int64_t total = 0;
+        std::vector<std::int32_t> reads;
         for (NodeId id = 0; id < function_.nodes.size(); ++id) {
-            std::int32_t last = stage[id];
+            if (function_.nodes[id].op == Op::constant) {
+                continue;
+            }
+            reads.clear();
             for (const NodeId user : graph_.users(id)) {
-                last = std::max(last, stage[user]);
+                reads.push_back(stage[user]);
             }
-            if (graph_.is_output(id) && function_.nodes[id].op != Op::constant) {
-                last = stages - 1;
+            if (graph_.is_output(id)) {
+                reads.push_back(waiting_.last_level(stages));
             }
-            total += static_cast<std::int64_t>(last - stage[id]) * graph_.width(id);
+            std::ranges::sort(reads);
+            std::int32_t at = waiting_.first_level(graph_, id, stage);
+            for (const std::int32_t read : reads) {
+                total += static_cast<std::int64_t>(waiting_.cost(read - at)) * graph_.width(id);
+                at = read;
+            }
         }
         return total;
     }
 
     const Function& function_;
     TimingGraph graph_;
+    Waiting waiting_;
     std::vector<Arrival> arrival_;
 };
 
@@ -209,12 +227,14 @@ double critical_path_ns(const Function& function, const DelayModel& model,
     return Placer(function, model).critical(pipeline.stage) / 1000.0;
 }
 
-Pipeline pipeline(const Function& function, const DelayModel& model,
-                  const PipelineOptions& options) {
+namespace {
+
+/// Sets the period and the stages; the placement is as early as they allow.
+Placement place(Placer& placer, const Function& function, const DelayModel& model,
+                const PipelineOptions& options, int& period) {
     constexpr int any_period = 1 << 30;
-    Placer placer(function, model);
     Placement placement = placer.as_early_as(any_period);
-    int period = std::max(placement.critical, 1);
+    period = std::max(placement.critical, 1);
     if (options.stages && *options.stages > 1) {
         int low = period / *options.stages - 1;  // too short; `period` is long enough
         while (period - low > 1) {
@@ -234,25 +254,58 @@ Pipeline pipeline(const Function& function, const DelayModel& model,
         }
         const int wished =
             static_cast<int>(picoseconds(*options.clock_period_ns) / room_for(function, model));
-        const int asked = std::max(wished, needed);
-        period = std::max(asked, 1);
-        placement = placer.as_early_as(period);
-    } else {
-        // At the very shortest period hardly a register can move; a little more saves many.
-        period += options.stages ? period * slack_percent / 100 : 0;
-        placement = placer.as_early_as(period);
+        period = std::max({wished, needed, 1});
     }
+    placement = placer.as_early_as(period);
     if (options.stages) {
         placement.stages = std::max(placement.stages, *options.stages);
     }
-    placer.save_registers(placement, period);
-    placer.place_wiring(placement.stage);
-    Pipeline result;
-    result.stage = std::move(placement.stage);
-    result.stages = placement.stages;
-    result.register_inputs = options.register_inputs;
-    result.register_outputs = options.register_outputs;
-    result.critical_path_ns = placer.critical(result.stage) / 1000.0;
+    return placement;
+}
+
+}  // namespace
+
+Plan plan(const Function& function, const DelayModel& model, const PipelineOptions& options) {
+    Placer placer(function, model, options);
+    Plan result;
+    result.stages = place(placer, function, model, options, result.period_ps).stages;
+    return result;
+}
+
+Pipeline pipeline(const Function& function, const DelayModel& model,
+                  const PipelineOptions& options) {
+    Placer placer(function, model, options);
+    int period = 0;
+    Placement placement = place(placer, function, model, options, period);
+    if (options.stages && !options.clock_period_ns) {
+        // At the very shortest period hardly a register can move; a little more saves many.
+        period += period * slack_percent / 100;
+        placement = placer.as_early_as(period);
+        placement.stages = std::max(placement.stages, *options.stages);
+    }
+    const auto finished = [&](Placement placed) {
+        placer.save_registers(placed, period);
+        placer.place_wiring(placed.stage);
+        Pipeline result;
+        result.stage = std::move(placed.stage);
+        result.stages = placed.stages;
+        result.register_inputs = options.register_inputs;
+        result.register_outputs = options.register_outputs;
+        result.critical_path_ns = placer.critical(result.stage) / 1000.0;
+        store_delay_lines(function, model, result);
+        return result;
+    };
+    Pipeline result = finished(placement);
+    if (!result.stored.empty()) {
+        // Levels may lie elsewhere if it is known that waiting is cheap; what counters and the rest
+        // of a memory's word cost is seen in the end only.
+        placer.set_line_cell(model.line);
+        Pipeline other = finished(std::move(placement));
+        if (cost_of_registers(function, model, other) <
+            cost_of_registers(function, model, result)) {
+            result = std::move(other);
+        }
+    }
     return result;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 
 #include "bits/function.h"
@@ -25,6 +26,14 @@ struct PipelineOptions {
 /// (or the given number of stages) is too slow.
 design::Pipeline pipeline(const bits::Function& function, const DelayModel& model,
                           const PipelineOptions& options);
+
+/// What a function needs: the fewest stages that meet the asked period, or the shortest period that
+/// the asked stages allow. Throws as `pipeline` does.
+struct Plan {
+    int period_ps = 0;
+    std::int32_t stages = 1;
+};
+Plan plan(const bits::Function& function, const DelayModel& model, const PipelineOptions& options);
 
 /// Estimated time of the longest combinational path of all stages, registers included.
 double critical_path_ns(const bits::Function& function, const DelayModel& model,

@@ -163,11 +163,15 @@ void StageCut::build(const std::vector<std::int32_t>& stage, std::int32_t k, std
 void StageCut::add_net(NodeId value, std::uint32_t from, const std::vector<std::int32_t>& stage,
                        std::int32_t k, std::int32_t stages) {
     bool crosses = graph_.is_output(value) && k + 1 < stages;
+    std::int32_t until = waiting_.last_level(stages);  // if it crosses: where it is read next
     std::uint32_t users = 0;
     std::uint32_t last = behind;
     for (const NodeId user : graph_.users(value)) {
         const std::uint32_t to = vertex_of(user, stage, k);
-        crosses = crosses || to == behind;
+        if (to == behind) {
+            crosses = true;
+            until = std::min(until, stage[user]);
+        }
         if (to > behind && to != last) {
             last = to;
             ++users;
@@ -177,7 +181,7 @@ void StageCut::add_net(NodeId value, std::uint32_t from, const std::vector<std::
     const std::int32_t width = graph_.width(value);
     if (crosses) {
         if (from != before) {
-            add_edge(from, behind, width);
+            add_edge(from, behind, users == 0 ? width * more_levels(until - k) : width);
         }
         return;
     }
@@ -185,7 +189,9 @@ void StageCut::add_net(NodeId value, std::uint32_t from, const std::vector<std::
         return;
     }
     if (users == 1) {
-        add_edge(from, last, width);
+        const bool waits = from == before && graph_.users(value).size() == 1;
+        const std::int32_t since = waiting_.first_level(graph_, value, stage);
+        add_edge(from, last, waits ? width * more_levels(k + 1 - since) : width);
         return;
     }
     const std::uint32_t net = vertices_++;

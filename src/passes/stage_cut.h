@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "passes/delay_lines.h"
 #include "passes/timing.h"
 
 namespace gatewright::passes {
@@ -13,11 +14,13 @@ namespace gatewright::passes {
 /// Of the values in the two stages beside a level, those that the first stage has no time for are
 /// fixed behind it, and those that the second has no time for before it. Between these, any set
 /// that holds the operands of all its members can be the first stage; a value costs its width if it
-/// or an operand from further up is used behind the level. The times need no second look: they are
-/// the longest of a value's whole way through each stage.
+/// or an operand from further up is used behind the level, or less if it would wait in a cell of
+/// its own then and only one place reads it. The times need no second look: they are the longest of
+/// a value's whole way through each stage.
 class StageCut {
   public:
-    StageCut(const TimingGraph& graph, int period) : graph_(graph), period_(period) {}
+    StageCut(const TimingGraph& graph, const Waiting& waiting, int period)
+        : graph_(graph), waiting_(waiting), period_(period) {}
 
     /// Moves values over the level between stages k and k + 1 of `stages`. `members` lists the
     /// values placed in the two stages, operands first. Returns the number of edges looked at.
@@ -43,7 +46,12 @@ class StageCut {
     std::uint32_t vertex_of(bits::NodeId id, const std::vector<std::int32_t>& stage,
                             std::int32_t k) const;
 
+    std::int32_t more_levels(std::int32_t levels) const {
+        return waiting_.cost(levels) - waiting_.cost(levels - 1);
+    }
+
     const TimingGraph& graph_;
+    const Waiting& waiting_;
     int period_;
     const std::vector<bits::NodeId>* members_ = nullptr;
 

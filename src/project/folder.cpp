@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "passes/cells.h"
+#include "passes/delay_lines.h"
 #include "passes/pipeline.h"
 
 namespace gatewright::project {
@@ -148,9 +149,11 @@ ordered_json to_json(const Translation& t) {
                      {"stages", t.pipeline.stages},
                      {"estimated_critical_path_ns", t.critical_path_ns},
                      {"register_bits", design::register_bits(body, t.pipeline)}};
-    const passes::CellEstimate cells =
-        passes::estimate_cells(body, passes::delay_model(t.settings.target), t.pipeline.stage);
-    out["estimate"] = {{"carry_bits", cells.carry_bits}, {"luts", cells.luts()}};
+    const passes::DelayModel& delays = passes::delay_model(t.settings.target);
+    const passes::CellEstimate cells = passes::estimate_cells(body, delays, t.pipeline.stage);
+    out["estimate"] = {{"carry_bits", cells.carry_bits},
+                       {"luts", cells.luts()},
+                       {"lutram", passes::stored_tables(body, delays, t.pipeline)}};
     ordered_json ports;
     const auto add_ports = [&](const char* key, const auto& interface_ports,
                                const auto& design_ports) {

@@ -43,7 +43,7 @@ std::string escaped(const std::string& text) {
     return out;
 }
 
-constexpr auto cell_kinds = {"lut", "ff", "carry", "dsp", "bram"};
+constexpr auto cell_kinds = {"lut", "ff", "carry", "lutram", "dsp", "bram"};
 
 /// What synthesis counted for a layer, if it did.
 void add_cells(ordered_json& layer, const ordered_json& synthesis) {
@@ -66,7 +66,7 @@ std::vector<std::string> layer_columns(const ordered_json& layers) {
     std::vector<std::string> out;
     for (const char* name :
          {"operations", "adders", "multipliers", "comparisons", "tables", "latency_cycles",
-          "register_bits", "lut", "ff", "carry", "dsp", "bram"}) {
+          "register_bits", "lut", "ff", "carry", "lutram", "dsp", "bram"}) {
         if (!layers.empty() && layers.front().contains(name)) {
             out.emplace_back(name);
         }

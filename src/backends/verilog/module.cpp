@@ -144,8 +144,9 @@ class Printer {
                 out_ += fmt::format("    reg {}{};\n", range, read_names_[m]);
                 continue;
             }
-            out_ += fmt::format("    reg {}{} [0:{}];\n    wire {}{};\n", range, memory_names_[m],
-                                memory.words - 1, range, read_names_[m]);
+            out_ += fmt::format("    {}reg {}{} [0:{}];\n    wire {}{};\n",
+                                memory.in_tables ? "(* ram_style = \"distributed\" *) " : "", range,
+                                memory_names_[m], memory.words - 1, range, read_names_[m]);
         }
     }
 

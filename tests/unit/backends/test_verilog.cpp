@@ -311,3 +311,56 @@ TEST_CASE("a pipelined random function is the function, with gaps and a clock en
         }
     }
 }
+
+TEST_CASE("values that wait in memories and shift registers come in their cycle") {
+    if (!verilog_runner::have(flow::ToolId::icarus)) {
+        return;
+    }
+    // Inputs are added at the start and at each end of two chains, of unequal lengths.
+    bits::Builder builder("waits");
+    std::vector<bits::NodeId> inputs;
+    for (int i = 0; i < 5; ++i) {
+        inputs.push_back(builder.input("x" + std::to_string(i), {i % 2 == 0, 7}));
+    }
+    bits::NodeId sum = inputs[0];
+    for (int i = 0; i < 24; ++i) {
+        const bits::Type type{true, 12};
+        sum = builder.sub(builder.shl(sum, 1, type), builder.shr(sum, 2, type), type);
+        sum = builder.add(sum, inputs[i == 12 ? 1 : 0], type);
+        if (i % 12 == 11) {
+            for (const bits::NodeId input : inputs) {
+                sum = builder.bit_xor(sum, input, type);
+            }
+        }
+    }
+    builder.output("y", sum);
+    builder.output("same", inputs[2]);
+    const Function f = builder.take();
+    std::mt19937_64 random(5);
+    const Frames frames = bits::samples::random_values(f, 200, random);
+    Frames expected;
+    for (const auto& frame : frames) {
+        expected.push_back(bits::evaluate(f, frame));
+    }
+    const design::Design design = verilog_runner::design_of(f, {{"y", 1}, {"same", 1}});
+    for (const char* target : {"ecp5", "xcup"}) {
+        passes::PipelineOptions how;
+        how.stages = 24;
+        how.register_inputs = true;
+        backends::verilog::Options options;
+        options.pipeline = passes::pipeline(f, passes::delay_model(target), how);
+        CHECK(options.pipeline->stored.size() >= 8);
+        for (const bool clock_enable : {false, true}) {
+            options.clock_enable = clock_enable;
+            check_lint(design, options);
+            for (const std::uint64_t seed : {0, 1, 2}) {
+                const std::string printed =
+                    verilog_runner::simulate(design, options, frames, expected, seed);
+                CHECK_MESSAGE(verilog_runner::passed(printed, frames.size()),
+                              target << ", clock_enable " << clock_enable << ", seed " << seed
+                                     << "\n"
+                                     << printed);
+            }
+        }
+    }
+}
