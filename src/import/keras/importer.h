@@ -39,6 +39,8 @@ class Importer {
   private:
     class GraphCall;
 
+    static bool is_input(const Layer& layer);
+    static void add_all(Diagnostics& diagnostics, const Failure& failure);
     std::vector<Value> add_inputs(Diagnostics& diagnostics);
     std::vector<Value> call_sequence(const Graph& graph, const std::string& path,
                                      std::vector<Weights> weights, std::vector<Value> inputs);

@@ -16,10 +16,10 @@ constexpr std::string_view harmless[] = {
 
 using Table = std::span<const RuleRow> (*)();
 constexpr Table tables[] = {
-    &elementwise_rules, &comparison_rules, &shape_rules,     &axis_rules,      &part_rules,
-    &creation_rules,    &reduction_rules,  &layer_rules,     &pool_rules,      &norm_rules,
-    &index_rules,       &index_list_rules, &recurrent_rules, &attention_rules, &resize_rules,
-    &quantiser_rules,   &symbol_rules,     &sampling_rules,  &composite_rules,
+    &elementwise_rules, &comparison_rules, &shape_rules,      &axis_rules,      &part_rules,
+    &join_rules,        &creation_rules,   &reduction_rules,  &layer_rules,     &pool_rules,
+    &norm_rules,        &index_rules,      &index_list_rules, &recurrent_rules, &attention_rules,
+    &resize_rules,      &quantiser_rules,  &symbol_rules,     &sampling_rules,  &composite_rules,
 };
 
 bool lists(std::string_view overloads, std::string_view overload) {

@@ -34,6 +34,7 @@ std::span<const RuleRow> comparison_rules();
 std::span<const RuleRow> shape_rules();
 std::span<const RuleRow> axis_rules();
 std::span<const RuleRow> part_rules();
+std::span<const RuleRow> join_rules();
 std::span<const RuleRow> creation_rules();
 std::span<const RuleRow> reduction_rules();
 std::span<const RuleRow> layer_rules();
