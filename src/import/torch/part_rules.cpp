@@ -7,6 +7,7 @@
 
 #include "import/torch/parts.h"
 #include "import/torch/rules.h"
+#include "import/torch/samples.h"
 #include "operators/move.h"
 #include "operators/selection.h"
 
