@@ -305,9 +305,8 @@ class Unroller {
             }
         }
         const std::vector<Interval> ranges = linear::ranges_of(graph, contraction.ranges);
-        const EarlyConstants early =
-            early_constants(graph, ranges, next ? next->constants : Constants{},
-                            contraction.shared);
+        const EarlyConstants early = early_constants(
+            graph, ranges, next ? next->constants : Constants{}, contraction.shared);
         std::vector<std::vector<Fixed>> out;
         for (const std::vector<Fixed>& row : rows) {
             out.push_back(add_up(graph, ranges, early, row));
