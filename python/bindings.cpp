@@ -115,7 +115,7 @@ std::string convert(const nb::tuple& source, const std::string& output,
                     const std::vector<std::string>& backends,
                     const std::optional<std::string>& target, std::optional<double> clock_period,
                     std::optional<int> stages, std::optional<int> latency, bool register_inputs,
-                    bool register_outputs, bool clock_enable, int extra_depth,
+                    bool register_outputs, bool clock_enable, std::optional<int> extra_depth,
                     const std::string& effort, const std::string& config,
                     const std::string& calibration, std::optional<int> bits,
                     std::optional<double> max_error, const std::string& final_activation,
@@ -270,7 +270,7 @@ NB_MODULE(_core, m) {
           "trace"_a, "threads"_a, "seed"_a);
     m.def("convert", &convert, "source"_a, "output"_a, "backends"_a, "target"_a.none(),
           "clock_period"_a.none(), "stages"_a.none(), "latency"_a.none(), "register_inputs"_a,
-          "register_outputs"_a, "clock_enable"_a, "extra_depth"_a, "effort"_a, "config"_a,
+          "register_outputs"_a, "clock_enable"_a, "extra_depth"_a.none(), "effort"_a, "config"_a,
           "calibration"_a, "bits"_a.none(), "max_error"_a.none(), "final_activation"_a, "force"_a);
     m.def("adder_graph", &adder_graph, "weights"_a, "n_out"_a, "low"_a, "high"_a, "arrival"_a,
           "extra_depth"_a.none(), "effort"_a, "seed"_a);

@@ -264,7 +264,7 @@ def convert(
     register_inputs: bool = True,
     register_outputs: bool = True,
     clock_enable: bool = False,
-    extra_depth: int = 0,
+    extra_depth: int | None = None,
     effort: str = "normal",
     final_activation: str = "keep",
     force: bool = False,
@@ -288,7 +288,8 @@ def convert(
         latency: the same as cycles from input to output, registers at inputs and outputs included.
         register_inputs, register_outputs: whether there are registers at inputs and outputs.
         clock_enable: gives the circuit a `clock_enable` input.
-        extra_depth: adder levels allowed over the shallowest tree; -1: any.
+        extra_depth: adder levels allowed over the shallowest tree; -1: any. None: as many as the
+            clock period, the stages or the latency leave time for, else 0.
         effort: of the search for fewer and narrower adders: fast, normal or high.
         final_activation: as for `predict`.
         force: replaces an existing design folder.

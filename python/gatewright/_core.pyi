@@ -54,7 +54,7 @@ def convert(
     register_inputs: bool,
     register_outputs: bool,
     clock_enable: bool,
-    extra_depth: int,
+    extra_depth: int | None,
     effort: str,
     config: str,
     calibration: str,

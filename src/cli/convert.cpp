@@ -20,6 +20,7 @@ struct Options {
     bool no_output_registers = false;
     int bits = 0;
     double max_error = 0;
+    std::string extra_depth = "auto";
     CLI::Option* clock_period_option = nullptr;
     CLI::Option* stages_option = nullptr;
     CLI::Option* latency_option = nullptr;
@@ -42,6 +43,9 @@ void run(Options& o) {
     }
     if (o.latency_option->count() > 0) {
         o.convert.settings.latency = o.latency;
+    }
+    if (o.extra_depth != "auto") {
+        o.convert.settings.extra_depth = std::stoi(o.extra_depth);  // as is_extra_depth has it
     }
     o.convert.settings.register_inputs = !o.no_input_registers;
     o.convert.settings.register_outputs = !o.no_output_registers;
@@ -128,8 +132,10 @@ void add_convert(CLI::App& program) {
     command->add_flag("--clock-enable", o->convert.settings.clock_enable,
                       "give the circuit a clock_enable input");
     command
-        ->add_option("--extra-depth", o->convert.settings.extra_depth,
-                     "adder levels allowed over the shallowest tree; -1: any")
+        ->add_option(
+            "--extra-depth", o->extra_depth,
+            "adder levels allowed over the shallowest tree; -1: any; auto: as many as the\n"
+            "clock period, the stages or the latency leave time for, else 0")
         ->check(is_extra_depth)
         ->capture_default_str();
     command

@@ -30,7 +30,9 @@ std::string is_duration(const std::string& text) {
 
 std::string is_extra_depth(const std::string& text) {
     int levels = 0;
-    return read_all(text, levels) && levels >= -1 ? "" : text + " is no integer of -1 or more";
+    return text == "auto" || (read_all(text, levels) && levels >= -1)
+               ? ""
+               : text + " is neither auto nor an integer of -1 or more";
 }
 
 }  // namespace gatewright::cli

@@ -351,10 +351,10 @@ std::vector<int> relative(std::vector<int> arrival, std::size_t inputs) {
     return arrival;
 }
 
-}  // namespace
-
-AdderGraph find_adder_graph(const Matrix& matrix, const std::vector<Interval>& ranges,
-                            const Search& search, const std::vector<int>& arrival) {
+/// Improves `start`, or the best attempt if there is none.
+AdderGraph search_from(const AdderGraph* start, const Matrix& matrix,
+                       const std::vector<Interval>& ranges, const Search& search,
+                       const std::vector<int>& arrival) {
     const Effort& effort = search.attempts;
     std::vector<IntegerColumn> all(index(matrix.n_out));
     for (std::int64_t o = 0; o < matrix.n_out; ++o) {
@@ -382,7 +382,9 @@ AdderGraph find_adder_graph(const Matrix& matrix, const std::vector<Interval>& r
         depth_limit = std::max(depth_limit, 0) + std::min(effort.extra_depth, 24);
     }
     const std::int64_t pairs = std::max<std::int64_t>(pairs_of_terms(terms), 1);
-    AdderGraph graph = best_attempt(columns, inputs, ranges, depth_limit, pairs, search);
+    AdderGraph graph = start != nullptr
+                           ? *start
+                           : best_attempt(columns, inputs, ranges, depth_limit, pairs, search);
     if (const std::int64_t work = improvement_work(digits, search); work > 0) {
         AdderGraph better =
             improve(graph, ranges, levels, depth_limit, search.price, work, search.seed);
@@ -393,6 +395,18 @@ AdderGraph find_adder_graph(const Matrix& matrix, const std::vector<Interval>& r
         }
     }
     return graph;
+}
+
+}  // namespace
+
+AdderGraph find_adder_graph(const Matrix& matrix, const std::vector<Interval>& ranges,
+                            const Search& search, const std::vector<int>& arrival) {
+    return search_from(nullptr, matrix, ranges, search, arrival);
+}
+
+AdderGraph deepened(const AdderGraph& graph, const Matrix& matrix,
+                    const std::vector<Interval>& ranges, const Search& search) {
+    return search_from(&graph, matrix, ranges, search, {});
 }
 
 AdderGraph build_adder_graph(const Matrix& matrix, const std::vector<Interval>& ranges,

@@ -41,6 +41,11 @@ AdderGraph find_adder_graph(const Matrix& matrix, const std::vector<Interval>& r
                             const Search& search, const std::vector<int>& arrival = {});
 constexpr int most_arrival = 16;
 
+/// A cheaper graph for `matrix`, as deep as `search` allows: the search goes on from `graph`, which
+/// may be shallower. Proven, or `graph` itself.
+AdderGraph deepened(const AdderGraph& graph, const Matrix& matrix,
+                    const std::vector<Interval>& ranges, const Search& search);
+
 /// The graph of the outputs [first, first + count) alone, its additions in the same order.
 AdderGraph part_of(const AdderGraph& graph, std::int64_t first, std::int64_t count);
 

@@ -12,6 +12,7 @@
 #include "passes/cells.h"
 #include "passes/delay_lines.h"
 #include "passes/pipeline.h"
+#include "project/spare_time.h"
 
 namespace gatewright::project {
 
@@ -59,9 +60,8 @@ Translation translate(operators::CoreModel model, const Settings& settings) {
     out.model = std::move(model);
     out.settings = settings;
     linear::Search search = linear::search_named(settings.effort);
-    search.attempts.extra_depth = settings.extra_depth;
+    search.attempts.extra_depth = settings.extra_depth.value_or(0);
     const passes::DelayModel& delays = passes::delay_model(settings.target);
-    out.parallel = schedule::parallel(out.model, search, delays.inverts);
     passes::PipelineOptions options;
     options.clock_period_ns = settings.clock_period_ns;
     options.register_inputs = settings.register_inputs;
@@ -71,8 +71,18 @@ Translation translate(operators::CoreModel model, const Settings& settings) {
         options.stages = *settings.latency + 1 - (settings.register_inputs ? 1 : 0) -
                          (settings.register_outputs ? 1 : 0);
     }
-    const bits::Function& body = out.parallel.design.processes.front().body;
-    out.pipeline = passes::pipeline(body, delays, options);
+    schedule::ContractionGraphs graphs(out.model.network, search);
+    if (!settings.deeper.empty()) {
+        graphs.choose(settings.deeper);
+    }
+    Circuit circuit = build(out.model, graphs, delays, options);
+    const bool looks = !settings.extra_depth && settings.deeper.empty() && search.improvement > 0;
+    if (looks && circuit.pipeline.stages > 1) {
+        circuit = with_spare_time_used(std::move(circuit), out.model, graphs, delays, options);
+        out.settings.deeper = graphs.chosen();
+    }
+    out.parallel = std::move(circuit.parallel);
+    out.pipeline = std::move(circuit.pipeline);
     out.critical_path_ns = out.pipeline.critical_path_ns;
     out.interface =
         backends::verilog::interface_of(out.parallel.design, {out.pipeline, settings.clock_enable});
@@ -140,7 +150,9 @@ ordered_json to_json(const Translation& t) {
     settings["register_inputs"] = t.settings.register_inputs;
     settings["register_outputs"] = t.settings.register_outputs;
     settings["clock_enable"] = t.settings.clock_enable;
-    settings["extra_depth"] = t.settings.extra_depth;
+    settings["extra_depth"] =
+        t.settings.extra_depth ? ordered_json(*t.settings.extra_depth) : ordered_json("auto");
+    settings["deeper"] = t.settings.deeper;
     settings["effort"] = t.settings.effort;
     settings["backends"] = t.settings.backends;
     out["settings"] = settings;
@@ -229,7 +241,10 @@ StoredDesign read_design(const fs::path& folder) {
         out.settings.register_inputs = settings.at("register_inputs").get<bool>();
         out.settings.register_outputs = settings.at("register_outputs").get<bool>();
         out.settings.clock_enable = settings.at("clock_enable").get<bool>();
-        out.settings.extra_depth = settings.at("extra_depth").get<int>();
+        if (settings.at("extra_depth") != "auto") {
+            out.settings.extra_depth = settings.at("extra_depth").get<int>();
+        }
+        out.settings.deeper = settings.at("deeper").get<std::vector<int>>();
         out.settings.effort = settings.at("effort").get<std::string>();
         out.settings.backends =
             chosen_backends(settings.at("backends").get<std::vector<std::string>>());

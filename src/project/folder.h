@@ -32,7 +32,11 @@ struct Settings {
     bool register_inputs = true;
     bool register_outputs = true;
     bool clock_enable = false;
-    int extra_depth = 0;  ///< of adder graphs: levels over the shallowest tree; negative: any
+    /// Of adder graphs: levels over the shallowest tree, negative: any. None: as many as the clock
+    /// or the stages leave time for, where that saves something (project/spare_time.h).
+    std::optional<int> extra_depth;
+    /// What was found then: the steps of schedule::ContractionGraphs; empty: not looked for.
+    std::vector<int> deeper;
     std::string effort = "normal";  ///< of the search for them, a name (linear::named_searches)
     /// What is written; in the order of the catalogue, each once.
     std::vector<std::string> backends = {"verilog"};

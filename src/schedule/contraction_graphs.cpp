@@ -8,6 +8,7 @@
 #include <tuple>
 #include <utility>
 
+#include "base/diagnostics.h"
 #include "base/threads.h"
 #include "linear/sharing.h"
 
@@ -177,91 +178,186 @@ std::int64_t cost_of_rows(const operators::ContractForms& forms,
 
 }  // namespace
 
-void ContractionGraphs::will_need(const Matrix& matrix, const std::vector<Interval>& ranges) {
-    solved_.try_emplace(key_of(matrix, ranges), Solved{matrix, ranges, {}});
-}
-
-const AdderGraph& ContractionGraphs::solved(const Matrix& matrix,
-                                            const std::vector<Interval>& ranges) const {
-    return solved_.at(key_of(matrix, ranges)).graph;
-}
-
-void ContractionGraphs::solve_all() {
-    all_solved_ = true;
-    std::map<network::Value, std::vector<Member>> readers;
+ContractionGraphs::ContractionGraphs(const network::Network& network, const linear::Search& search)
+    : network_(network), search_(search) {
     for (NodeId id = 0; id < network_.nodes().size(); ++id) {
         const network::Node& node = network_.node(id);
         if (node.op == &operators::contract_operator) {
             const network::Value value = node.inputs[0];
-            readers[value].push_back({id, operators::contract_forms(node, network_.type(value))});
+            Readers& readers = readers_[value];
+            readers.members.push_back({id, operators::contract_forms(node, network_.type(value))});
         }
     }
-    for (const auto& [value, members] : readers) {
-        for (const Member& member : members) {
-            for (const operators::ContractForm& form : member.forms.forms) {
-                will_need(form.matrix, ranges_of(form));
-            }
-        }
-        if (members.size() > 1 && same_inputs(members)) {
-            for (std::size_t f = 0; f < members.front().forms.forms.size(); ++f) {
-                will_need(side_by_side(members, f), ranges_of(members.front().forms.forms[f]));
-            }
+    for (auto& [value, readers] : readers_) {
+        readers.same_inputs = readers.members.size() > 1 && same_inputs(readers.members);
+        if (readers.members.size() == 1) {
+            find_patches_of(readers.members.front());
         }
     }
-    for (const auto& [value, members] : readers) {
-        if (members.size() == 1) {
-            need_patches(members.front());
+}
+
+std::vector<network::Value> ContractionGraphs::values() const {
+    std::vector<network::Value> values;
+    for (const auto& [value, readers] : readers_) {
+        values.push_back(value);
+    }
+    return values;
+}
+
+void ContractionGraphs::choose(network::Value value, std::size_t step) {
+    Readers& readers = readers_.at(value);
+    all_solved_ = all_solved_ && readers.step == step;
+    readers.step = step;
+}
+
+std::vector<int> ContractionGraphs::chosen() const {
+    std::vector<int> all;
+    for (const auto& [value, readers] : readers_) {
+        all.push_back(static_cast<int>(readers.step));
+    }
+    return all;
+}
+
+void ContractionGraphs::choose(const std::vector<int>& chosen) {
+    const auto is_step = [](int step) {
+        return step >= 0 && step < static_cast<int>(steps.size());
+    };
+    if (chosen.size() != readers_.size() || !std::ranges::all_of(chosen, is_step)) {
+        throw Failure(Code::not_a_design, {}, "the depths of its adder graphs are of another model",
+                      "Convert the model again.");
+    }
+    auto step = chosen.begin();
+    for (auto& [value, readers] : readers_) {
+        choose(value, static_cast<std::size_t>(*step++));
+    }
+}
+
+std::int64_t ContractionGraphs::full_adder_bits(network::Value value) {
+    solve_all();
+    std::int64_t bits = 0;
+    for (const Member& member : readers_.at(value).members) {
+        const std::vector<RowGraph>& graphs = graphs_.at(member.id);
+        for (std::size_t f = 0; f < graphs.size(); ++f) {
+            const auto rows = std::ranges::count(member.forms.form_of, static_cast<int>(f));
+            bits += rows * linear::figures_of(graphs[f].graph, ranges_of(member.forms.forms[f]))
+                               .full_adder_bits;
         }
     }
-    std::vector<Solved*> waiting;
+    return bits;
+}
+
+void ContractionGraphs::will_need(const Matrix& matrix, const std::vector<Interval>& ranges,
+                                  std::size_t step) {
+    Solved& each =
+        solved_.try_emplace(key_of(matrix, ranges), Solved{matrix, ranges, {}, {}}).first->second;
+    each.is_needed[step] = true;
+    each.is_needed[0] = each.is_needed[0] || steps[step].goes_on;
+}
+
+const AdderGraph& ContractionGraphs::solved(const Matrix& matrix,
+                                            const std::vector<Interval>& ranges,
+                                            std::size_t step) const {
+    return *solved_.at(key_of(matrix, ranges)).graphs[step];
+}
+
+AdderGraph ContractionGraphs::graph_of(const Solved& each, std::size_t step) const {
+    linear::Search search = search_;
+    if (step > 0) {
+        search.attempts.extra_depth += steps[step].more_levels;
+        search.improvement /= 2;
+    }
+    return steps[step].goes_on ? linear::deepened(*each.graphs[0], each.matrix, each.ranges, search)
+                               : linear::find_adder_graph(each.matrix, each.ranges, search);
+}
+
+// Solves what is missing of the steps that go on from the first one, or of the others.
+void ContractionGraphs::solve(bool going_on) {
+    std::vector<std::pair<Solved*, std::size_t>> waiting;
     for (auto& [key, each] : solved_) {
-        waiting.push_back(&each);
+        for (std::size_t step = 0; step < steps.size(); ++step) {
+            if (steps[step].goes_on == going_on && each.is_needed[step] && !each.graphs[step]) {
+                waiting.emplace_back(&each, step);
+            }
+        }
     }
     // The largest first, or one of them would be left to a single thread in the end.
     std::ranges::stable_sort(waiting, std::ranges::greater{},
-                             [](const Solved* each) { return each->matrix.weights.size(); });
+                             [](const auto& each) { return each.first->matrix.weights.size(); });
     in_threads(static_cast<std::int64_t>(waiting.size()), processors(), [&](std::int64_t i) {
-        Solved& each = *waiting[static_cast<std::size_t>(i)];
-        each.graph = linear::find_adder_graph(each.matrix, each.ranges, search_);
+        const auto& [each, step] = waiting[static_cast<std::size_t>(i)];
+        each->graphs[step] = graph_of(*each, step);
     });
-    for (const auto& [value, members] : readers) {
-        if (members.size() > 1 && same_inputs(members)) {
-            share(members);
+}
+
+void ContractionGraphs::solve_all() {
+    if (all_solved_) {
+        return;
+    }
+    all_solved_ = true;
+    for (const auto& [value, readers] : readers_) {
+        for (const Member& member : readers.members) {
+            for (const operators::ContractForm& form : member.forms.forms) {
+                will_need(form.matrix, ranges_of(form), readers.step);
+            }
+        }
+        const auto& forms = readers.members.front().forms.forms;
+        for (std::size_t f = 0; readers.same_inputs && f < forms.size(); ++f) {
+            will_need(side_by_side(readers.members, f), ranges_of(forms[f]), readers.step);
+        }
+        const auto overlapping = overlapping_.find(readers.members.front().id);
+        for (std::size_t p = 0;
+             overlapping != overlapping_.end() && p < overlapping->second.products.size(); ++p) {
+            const Products& products = overlapping->second.products[p];
+            will_need(products.matrix, products.ranges, readers.step);
         }
     }
-    for (const auto& [id, overlapping] : overlapping_) {
-        share_patches(id);
+    solve(false);
+    solve(true);
+    for (const auto& [value, readers] : readers_) {
+        for (const Member& member : readers.members) {
+            graphs_[member.id].clear();
+            for (const operators::ContractForm& form : member.forms.forms) {
+                graphs_[member.id].push_back({solved(form.matrix, ranges_of(form), readers.step)});
+            }
+        }
+        if (readers.same_inputs) {
+            share(readers);
+        }
+        if (overlapping_.contains(readers.members.front().id)) {
+            share_patches(readers.members.front().id, readers.step);
+        }
     }
 }
 
 // Takes the graphs of all members together where they are cheaper.
-void ContractionGraphs::share(const std::vector<Member>& members) {
+void ContractionGraphs::share(const Readers& readers) {
+    const std::vector<Member>& members = readers.members;
     for (std::size_t f = 0; f < members.front().forms.forms.size(); ++f) {
         const std::vector<Interval> ranges = ranges_of(members.front().forms.forms[f]);
-        const AdderGraph& whole = solved(side_by_side(members, f), ranges);
+        const AdderGraph& whole = solved(side_by_side(members, f), ranges, readers.step);
         std::int64_t alone = 0;
         bool deeper = false;
         std::int64_t first = 0;
         std::vector<AdderGraph> parts;
         for (const Member& member : members) {
-            const Matrix& matrix = member.forms.forms[f].matrix;
-            parts.push_back(linear::part_of(whole, first, matrix.n_out));
-            first += matrix.n_out;
-            const linear::Figures own = linear::figures_of(solved(matrix, ranges), ranges);
-            alone += linear::cost_of(solved(matrix, ranges), ranges, search_.price);
+            const std::int64_t columns = member.forms.forms[f].matrix.n_out;
+            parts.push_back(linear::part_of(whole, first, columns));
+            first += columns;
+            const linear::Figures own = linear::figures_of(graphs_.at(member.id)[f].graph, ranges);
+            alone += linear::cost_of(graphs_.at(member.id)[f].graph, ranges, search_.price);
             deeper = deeper || (search_.attempts.extra_depth >= 0 &&
                                 linear::figures_of(parts.back(), ranges).depth > own.depth);
         }
-        const bool take = linear::cost_of(whole, ranges, search_.price) < alone && !deeper;
-        for (std::size_t m = 0; m < members.size(); ++m) {
-            together_[members[m].id].push_back(
-                take ? std::move(parts[m]) : solved(members[m].forms.forms[f].matrix, ranges));
+        if (linear::cost_of(whole, ranges, search_.price) < alone && !deeper) {
+            for (std::size_t m = 0; m < members.size(); ++m) {
+                graphs_.at(members[m].id)[f] = {std::move(parts[m])};
+            }
         }
     }
 }
 
-// Has the products of pixels solved, where all rows multiply them by the same weights.
-void ContractionGraphs::need_patches(const Member& member) {
+// Finds the products of pixels that rows share, where all multiply them by the same weights.
+void ContractionGraphs::find_patches_of(const Member& member) {
     const network::Node& move = network_.node(network_.node(member.id).inputs[0].node);
     const auto& forms = member.forms.forms;
     if (move.op->sources == nullptr || member.forms.form_of.size() < 2) {
@@ -281,7 +377,6 @@ void ContractionGraphs::need_patches(const Member& member) {
         if (!products) {
             return;
         }
-        will_need(products->matrix, products->ranges);
         overlapping.products.push_back(std::move(*products));
     }
     overlapping.patches = std::move(*patches);
@@ -289,17 +384,17 @@ void ContractionGraphs::need_patches(const Member& member) {
 }
 
 // Takes the graphs that add up products where they are cheaper.
-void ContractionGraphs::share_patches(NodeId id) {
+void ContractionGraphs::share_patches(NodeId id, std::size_t step) {
     const Overlapping& overlapping = overlapping_.at(id);
     std::vector<AdderGraph> products;
     for (const Products& each : overlapping.products) {
-        products.push_back(solved(each.matrix, each.ranges));
+        products.push_back(solved(each.matrix, each.ranges, step));
     }
     std::vector<RowGraph> direct;
     std::vector<RowGraph> adding;
     for (const operators::ContractForm& form : overlapping.forms.forms) {
         const std::vector<Interval> ranges = ranges_of(form);
-        direct.push_back({solved(form.matrix, ranges)});
+        direct.push_back({solved(form.matrix, ranges, step)});
         adding.push_back(add_products(overlapping.patches, products, form.matrix.n_out, ranges));
         if (search_.attempts.extra_depth >= 0 &&
             linear::figures_of(adding.back().graph, ranges).depth >
@@ -311,28 +406,13 @@ void ContractionGraphs::share_patches(NodeId id) {
         return cost_of_rows(overlapping.forms, overlapping.sources, graphs, search_.price);
     };
     if (cost(adding) < cost(direct)) {
-        in_products_.emplace(id, std::move(adding));
+        graphs_.at(id) = std::move(adding);
     }
 }
 
-std::vector<RowGraph> ContractionGraphs::of(NodeId id, const operators::ContractForms& forms) {
-    if (!all_solved_) {
-        solve_all();
-    }
-    if (const auto found = in_products_.find(id); found != in_products_.end()) {
-        return found->second;
-    }
-    std::vector<RowGraph> graphs;
-    if (const auto found = together_.find(id); found != together_.end()) {
-        for (const AdderGraph& graph : found->second) {
-            graphs.push_back({graph});
-        }
-        return graphs;
-    }
-    for (const operators::ContractForm& form : forms.forms) {
-        graphs.push_back({solved(form.matrix, ranges_of(form))});
-    }
-    return graphs;
+const std::vector<RowGraph>& ContractionGraphs::of(NodeId id) {
+    solve_all();
+    return graphs_.at(id);
 }
 
 }  // namespace gatewright::schedule

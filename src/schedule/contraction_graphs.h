@@ -1,6 +1,10 @@
 #pragma once
 
+#include <array>
+#include <cstddef>
+#include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,22 +29,52 @@ struct Products {
 /// in common is the same additions of the same values, which the builder of bits makes once.
 class ContractionGraphs {
   public:
-    ContractionGraphs(const network::Network& network, const linear::Search& search)
-        : network_(network), search_(search) {}
+    ContractionGraphs(const network::Network& network, const linear::Search& search);
 
-    /// One graph for each of the node's forms.
-    std::vector<RowGraph> of(network::NodeId id, const operators::ContractForms& forms);
+    /// Values that contractions read.
+    std::vector<network::Value> values() const;
+
+    /// Ways to a graph. The first is the search as it is; the others allow more levels and take
+    /// half as long. The search goes on from the first graph, which is quick to find what few more
+    /// levels give, or begins anew.
+    struct Step {
+        int more_levels;
+        bool goes_on;
+    };
+    static constexpr std::array steps = {Step{0, false}, Step{1, true}, Step{2, false},
+                                         Step{4, false}};
+
+    /// From now on, what reads `value` gets graphs of this step. They are found when they are asked
+    /// for, all that are missing at once.
+    void choose(network::Value value, std::size_t step);
+    /// The steps chosen, for each of `values()`. Throws Failure (not_a_design) if they are of
+    /// another number, or unknown.
+    std::vector<int> chosen() const;
+    void choose(const std::vector<int>& steps);
+
+    /// Full-adder bits of all contractions that read `value`, for all of their rows, as chosen.
+    std::int64_t full_adder_bits(network::Value value);
+
+    /// One graph for each form of a contraction (operators::contract_forms).
+    const std::vector<RowGraph>& of(network::NodeId id);
 
   private:
     struct Member {
         network::NodeId id;
         operators::ContractForms forms;
     };
-    /// A matrix to solve, and its graph.
+    /// Contractions that read the same value.
+    struct Readers {
+        std::vector<Member> members;
+        bool same_inputs = false;  ///< all multiply the same vectors
+        std::size_t step = 0;
+    };
+    /// A matrix to solve, and its graphs.
     struct Solved {
         linear::Matrix matrix;
         std::vector<Interval> ranges;
-        linear::AdderGraph graph;
+        std::array<std::optional<linear::AdderGraph>, steps.size()> graphs;  ///< [step]
+        std::array<bool, steps.size()> is_needed{};
     };
 
     /// A contraction whose rows overlap.
@@ -52,19 +86,22 @@ class ContractionGraphs {
     };
 
     void solve_all();
-    void will_need(const linear::Matrix& matrix, const std::vector<Interval>& ranges);
+    void will_need(const linear::Matrix& matrix, const std::vector<Interval>& ranges,
+                   std::size_t step);
     const linear::AdderGraph& solved(const linear::Matrix& matrix,
-                                     const std::vector<Interval>& ranges) const;
-    void share(const std::vector<Member>& members);
-    void need_patches(const Member& member);
-    void share_patches(network::NodeId id);
+                                     const std::vector<Interval>& ranges, std::size_t step) const;
+    void solve(bool going_on);
+    linear::AdderGraph graph_of(const Solved& each, std::size_t step) const;
+    void share(const Readers& readers);
+    void find_patches_of(const Member& member);
+    void share_patches(network::NodeId id, std::size_t step);
 
     const network::Network& network_;
     const linear::Search& search_;
+    std::map<network::Value, Readers> readers_;
     std::map<std::string, Solved> solved_;
-    std::map<network::NodeId, std::vector<linear::AdderGraph>> together_;
     std::map<network::NodeId, Overlapping> overlapping_;
-    std::map<network::NodeId, std::vector<RowGraph>> in_products_;
+    std::map<network::NodeId, std::vector<RowGraph>> graphs_;  ///< as chosen
     bool all_solved_ = false;
 };
 

@@ -26,10 +26,10 @@ constexpr int most_dropped = 90;
 
 class Unroller {
   public:
-    Unroller(const operators::CoreModel& model, const linear::Search& search, bool unsigned_sums)
+    Unroller(const operators::CoreModel& model, ContractionGraphs& graphs, bool unsigned_sums)
         : unsigned_sums_(unsigned_sums),
           network_(model.network),
-          graphs_(model.network, search),
+          graphs_(graphs),
           bits_(model.network.name),
           builder_(bits_) {}
 
@@ -157,7 +157,7 @@ class Unroller {
         const operators::ContractForms forms =
             operators::contract_forms(node, network_.type(node.inputs[0]));
         std::vector<std::size_t> built;  // contraction of each form
-        std::vector<RowGraph> graphs = graphs_.of(id, forms);
+        const std::vector<RowGraph>& graphs = graphs_.of(id);
         for (std::size_t f = 0; f < forms.forms.size(); ++f) {
             const operators::ContractForm& form = forms.forms[f];
             BuiltContraction contraction;
@@ -166,7 +166,7 @@ class Unroller {
             for (const network::Format& format : form.inputs) {
                 contraction.ranges.push_back(format.range);
             }
-            contraction.graph = std::move(graphs[f].graph);
+            contraction.graph = graphs[f].graph;
             contraction.shared = graphs[f].shared;
             built.push_back(out_.contractions.size());
             out_.contractions.push_back(std::move(contraction));
@@ -436,7 +436,7 @@ class Unroller {
 
     const bool unsigned_sums_;
     const network::Network& network_;
-    ContractionGraphs graphs_;
+    ContractionGraphs& graphs_;
     bits::Builder bits_;
     fixed::Builder builder_;
     std::map<Value, std::vector<Fixed>> values_;
@@ -448,7 +448,13 @@ class Unroller {
 
 ParallelDesign parallel(const operators::CoreModel& model, const linear::Search& search,
                         bool unsigned_sums) {
-    return Unroller(model, search, unsigned_sums).run();
+    ContractionGraphs graphs(model.network, search);
+    return parallel(model, graphs, unsigned_sums);
+}
+
+ParallelDesign parallel(const operators::CoreModel& model, ContractionGraphs& graphs,
+                        bool unsigned_sums) {
+    return Unroller(model, graphs, unsigned_sums).run();
 }
 
 std::vector<LayerFigures> figures_by_layer(const bits::Function& function) {

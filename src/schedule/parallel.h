@@ -11,6 +11,8 @@
 /// The parallel schedule: every operation has hardware of its own, a frame goes in at every cycle.
 namespace gatewright::schedule {
 
+class ContractionGraphs;
+
 /// What one layer became.
 struct LayerFigures {
     std::string layer;
@@ -53,6 +55,9 @@ struct ParallelDesign {
 /// `unsigned_sums`: sums are held as unsigned numbers where that is known to pay, which is where an
 /// operand of a sum is inverted for nothing.
 ParallelDesign parallel(const operators::CoreModel& model, const linear::Search& search,
+                        bool unsigned_sums = true);
+/// The same with graphs that are there, or are found as `graphs` is told: those of the model.
+ParallelDesign parallel(const operators::CoreModel& model, ContractionGraphs& graphs,
                         bool unsigned_sums = true);
 
 /// Counts the operations of a function by origin, in the order of first appearance.

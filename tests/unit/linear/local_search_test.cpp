@@ -179,6 +179,30 @@ TEST_CASE("the search makes graphs better, and what it makes is proven and no de
     }
 }
 
+TEST_CASE("a graph that may become deeper becomes cheaper, and no deeper than that") {
+    std::mt19937_64 random(8);
+    std::int64_t saved = 0;
+    for (int trial = 0; trial < 6; ++trial) {
+        const Matrix matrix = random_matrix(random, 16, 12, 100);
+        const std::vector<Interval> ranges = bytes(matrix);
+        Search search{.attempts = {.extra_depth = 0}};
+        AdderGraph graph = find_adder_graph(matrix, ranges, search);
+        const Figures first = figures_of(graph, ranges);
+        for (const int extra : {1, 2}) {
+            search.attempts.extra_depth = extra;
+            const Figures before = figures_of(graph, ranges);
+            graph = deepened(graph, matrix, ranges, search);
+            REQUIRE(prove(graph, matrix) == "");
+            const Figures after = figures_of(graph, ranges);
+            CHECK(after.depth <= first.depth + extra);
+            CHECK(after.full_adder_bits + 8 * after.adders <=
+                  before.full_adder_bits + 8 * before.adders + 2 * matrix.n_out);
+            saved += before.full_adder_bits - after.full_adder_bits;
+        }
+    }
+    CHECK(saved > 0);
+}
+
 TEST_CASE("a normal effort saves some in a hundred additions, a high one more") {
     std::mt19937_64 random(29);
     const Matrix matrix = random_matrix(random, 16, 16, 31);
