@@ -227,7 +227,7 @@ CellEstimate estimate_cells(const bits::Function& function, const DelayModel& mo
             case Op::bit_xor:
             case Op::bit_not:
             case Op::mux:
-                if (graph.is_placed(id) && !is_absorbed(graph, id)) {
+                if (graph.is_placed(id) && !is_absorbed(graph, id) && !graph.is_joining(node)) {
                     out.tables += working_bits(function, graph, node, id);
                 }
                 break;

@@ -85,7 +85,7 @@ void TimingGraph::find_low_zeros() {
             zeros = std::min(of(0), of(1));
         } else if (node.op == Op::mux) {
             zeros = std::min(of(1), of(2));
-        } else if (node.op == Op::bit_xor) {
+        } else if (node.op == Op::bit_xor || node.op == Op::bit_or) {
             zeros = std::min(of(0), of(1));
         }
         low_zeros_[id] = static_cast<std::uint8_t>(std::clamp(zeros, 0, 127));
@@ -116,7 +116,7 @@ void TimingGraph::find_operands() {
         first_operand_.push_back(static_cast<std::uint32_t>(operands_.size()));
         if (is_value) {
             own_[id] = own_delay(node);
-            if (is_bitwise(node.op)) {
+            if (is_bitwise(node.op) && !is_joining(node)) {
                 fuse(id, leaves, leaf_count);
             }
         }
@@ -197,11 +197,20 @@ void TimingGraph::find_loads() {
             }
             pins += selects ? width(user) : 1;
         }
-        load_[id] = is_wiring(function_.nodes[id].op)
+        load_[id] = is_wiring(function_.nodes[id].op) || is_joining(function_.nodes[id])
                         ? 0
                         : model_.fanout_ps * log2_ceil(static_cast<int>(std::min<std::int64_t>(
                                                  pins, std::int64_t{1} << 30)));
     }
+}
+
+bool TimingGraph::is_joining(const Node& node) const {
+    const auto fits_below = [&](NodeId a, NodeId b) {
+        const bits::Type type = function_.nodes[a].type;
+        return !type.is_signed && type.width <= low_zeros(b);
+    };
+    return node.op == Op::bit_or && (fits_below(node.operand[0], node.operand[1]) ||
+                                     fits_below(node.operand[1], node.operand[0]));
 }
 
 int TimingGraph::chain_length(const Node& node) const {
@@ -215,7 +224,7 @@ int TimingGraph::chain_length(const Node& node) const {
 }
 
 Delay TimingGraph::own_delay(const Node& node) const {
-    if (is_wiring(node.op)) {
+    if (is_wiring(node.op) || is_joining(node)) {
         return {0, Delay::never, Delay::never, 0};
     }
     const int table = model_.routing_ps + model_.lut_ps;

@@ -71,6 +71,8 @@ class TimingGraph {
     /// Bits of a carry chain for a sum, a difference or a comparison: the low bits where one side
     /// is zero, and not subtracted, are wires.
     int chain_length(const bits::Node& node) const;
+    /// Whether it puts the bits of two operands side by side, which is wiring.
+    bool is_joining(const bits::Node& node) const;
     /// For nodes that are not placed: the node that is registered instead.
     bits::NodeId source(bits::NodeId id) const;
 

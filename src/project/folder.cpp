@@ -71,7 +71,7 @@ Translation translate(operators::CoreModel model, const Settings& settings) {
         options.stages = *settings.latency + 1 - (settings.register_inputs ? 1 : 0) -
                          (settings.register_outputs ? 1 : 0);
     }
-    schedule::ContractionGraphs graphs(out.model.network, search);
+    schedule::ContractionGraphs graphs(out.model.network, search, delays);
     if (!settings.deeper.empty()) {
         graphs.choose(settings.deeper);
     }

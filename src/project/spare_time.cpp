@@ -106,7 +106,7 @@ class Spender {
     /// The circuit with what is chosen, if it needs no more time and costs less.
     std::optional<Circuit> built(const passes::Plan& asked, std::int64_t cost) {
         try {
-            Circuit circuit{schedule::parallel(model_, graphs_, delays_.inverts), {}};
+            Circuit circuit{schedule::parallel(model_, graphs_, delays_), {}};
             const passes::Plan needed = plan_of(circuit);
             const bool holds = options_.clock_period_ns ? needed.stages <= asked.stages
                                                         : needed.period_ps <= asked.period_ps;
@@ -146,7 +146,7 @@ class Spender {
 
 Circuit build(const operators::CoreModel& model, ContractionGraphs& graphs,
               const passes::DelayModel& delays, const passes::PipelineOptions& options) {
-    Circuit circuit{schedule::parallel(model, graphs, delays.inverts), {}};
+    Circuit circuit{schedule::parallel(model, graphs, delays), {}};
     circuit.pipeline =
         passes::pipeline(circuit.parallel.design.processes.front().body, delays, options);
     return circuit;

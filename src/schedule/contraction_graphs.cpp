@@ -178,8 +178,9 @@ std::int64_t cost_of_rows(const operators::ContractForms& forms,
 
 }  // namespace
 
-ContractionGraphs::ContractionGraphs(const network::Network& network, const linear::Search& search)
-    : network_(network), search_(search) {
+ContractionGraphs::ContractionGraphs(const network::Network& network, const linear::Search& search,
+                                     const passes::DelayModel& delays)
+    : network_(network), search_(search), delays_(delays) {
     for (NodeId id = 0; id < network_.nodes().size(); ++id) {
         const network::Node& node = network_.node(id);
         if (node.op == &operators::contract_operator) {
@@ -246,12 +247,14 @@ std::int64_t ContractionGraphs::full_adder_bits(network::Value value) {
     return bits;
 }
 
-void ContractionGraphs::will_need(const Matrix& matrix, const std::vector<Interval>& ranges,
-                                  std::size_t step) {
-    Solved& each =
-        solved_.try_emplace(key_of(matrix, ranges), Solved{matrix, ranges, {}, {}}).first->second;
+ContractionGraphs::Solved& ContractionGraphs::will_need(const Matrix& matrix,
+                                                        const std::vector<Interval>& ranges,
+                                                        std::size_t step) {
+    Solved& each = solved_.try_emplace(key_of(matrix, ranges), Solved{matrix, ranges, {}, {}, {}})
+                       .first->second;
     each.is_needed[step] = true;
     each.is_needed[0] = each.is_needed[0] || steps[step].goes_on;
+    return each;
 }
 
 const AdderGraph& ContractionGraphs::solved(const Matrix& matrix,
@@ -286,6 +289,10 @@ void ContractionGraphs::solve(bool going_on) {
     in_threads(static_cast<std::int64_t>(waiting.size()), processors(), [&](std::int64_t i) {
         const auto& [each, step] = waiting[static_cast<std::size_t>(i)];
         each->graphs[step] = graph_of(*each, step);
+        if (each->is_form) {
+            each->grouped[step] =
+                find_groups(each->matrix, each->ranges, *each->graphs[step], search_, delays_);
+        }
     });
 }
 
@@ -297,7 +304,7 @@ void ContractionGraphs::solve_all() {
     for (const auto& [value, readers] : readers_) {
         for (const Member& member : readers.members) {
             for (const operators::ContractForm& form : member.forms.forms) {
-                will_need(form.matrix, ranges_of(form), readers.step);
+                will_need(form.matrix, ranges_of(form), readers.step).is_form = true;
             }
         }
         const auto& forms = readers.members.front().forms.forms;
@@ -316,8 +323,12 @@ void ContractionGraphs::solve_all() {
     for (const auto& [value, readers] : readers_) {
         for (const Member& member : readers.members) {
             graphs_[member.id].clear();
+            grouped_[member.id].clear();
             for (const operators::ContractForm& form : member.forms.forms) {
-                graphs_[member.id].push_back({solved(form.matrix, ranges_of(form), readers.step)});
+                const Solved& each = solved_.at(key_of(form.matrix, ranges_of(form)));
+                const auto& grouped = each.grouped[readers.step];
+                graphs_[member.id].push_back({*each.graphs[readers.step]});
+                grouped_[member.id].push_back(grouped ? &*grouped : nullptr);
             }
         }
         if (readers.same_inputs) {
@@ -351,6 +362,7 @@ void ContractionGraphs::share(const Readers& readers) {
         if (linear::cost_of(whole, ranges, search_.price) < alone && !deeper) {
             for (std::size_t m = 0; m < members.size(); ++m) {
                 graphs_.at(members[m].id)[f] = {std::move(parts[m])};
+                grouped_.at(members[m].id)[f] = nullptr;
             }
         }
     }
@@ -407,12 +419,18 @@ void ContractionGraphs::share_patches(NodeId id, std::size_t step) {
     };
     if (cost(adding) < cost(direct)) {
         graphs_.at(id) = std::move(adding);
+        grouped_.at(id).assign(direct.size(), nullptr);
     }
 }
 
 const std::vector<RowGraph>& ContractionGraphs::of(NodeId id) {
     solve_all();
     return graphs_.at(id);
+}
+
+const std::vector<const GroupedGraph*>& ContractionGraphs::grouped(NodeId id) {
+    solve_all();
+    return grouped_.at(id);
 }
 
 }  // namespace gatewright::schedule

@@ -11,6 +11,8 @@
 #include "linear/search.h"
 #include "network/network.h"
 #include "operators/core.h"
+#include "passes/delay_model.h"
+#include "schedule/bit_groups.h"
 #include "schedule/patches.h"
 
 namespace gatewright::schedule {
@@ -29,7 +31,8 @@ struct Products {
 /// in common is the same additions of the same values, which the builder of bits makes once.
 class ContractionGraphs {
   public:
-    ContractionGraphs(const network::Network& network, const linear::Search& search);
+    ContractionGraphs(const network::Network& network, const linear::Search& search,
+                      const passes::DelayModel& delays);
 
     /// Values that contractions read.
     std::vector<network::Value> values() const;
@@ -57,6 +60,9 @@ class ContractionGraphs {
 
     /// One graph for each form of a contraction (operators::contract_forms).
     const std::vector<RowGraph>& of(network::NodeId id);
+    /// What is cheaper than the graph of a contraction's form, for each of its forms; null where
+    /// nothing is. What shares its graph with others has none.
+    const std::vector<const GroupedGraph*>& grouped(network::NodeId id);
 
   private:
     struct Member {
@@ -74,7 +80,9 @@ class ContractionGraphs {
         linear::Matrix matrix;
         std::vector<Interval> ranges;
         std::array<std::optional<linear::AdderGraph>, steps.size()> graphs;  ///< [step]
+        std::array<std::optional<GroupedGraph>, steps.size()> grouped;       ///< [step]
         std::array<bool, steps.size()> is_needed{};
+        bool is_form = false;  ///< of one contraction as it is
     };
 
     /// A contraction whose rows overlap.
@@ -86,8 +94,8 @@ class ContractionGraphs {
     };
 
     void solve_all();
-    void will_need(const linear::Matrix& matrix, const std::vector<Interval>& ranges,
-                   std::size_t step);
+    Solved& will_need(const linear::Matrix& matrix, const std::vector<Interval>& ranges,
+                      std::size_t step);
     const linear::AdderGraph& solved(const linear::Matrix& matrix,
                                      const std::vector<Interval>& ranges, std::size_t step) const;
     void solve(bool going_on);
@@ -98,10 +106,12 @@ class ContractionGraphs {
 
     const network::Network& network_;
     const linear::Search& search_;
+    const passes::DelayModel& delays_;
     std::map<network::Value, Readers> readers_;
     std::map<std::string, Solved> solved_;
     std::map<network::NodeId, Overlapping> overlapping_;
     std::map<network::NodeId, std::vector<RowGraph>> graphs_;  ///< as chosen
+    std::map<network::NodeId, std::vector<const GroupedGraph*>> grouped_;
     bool all_solved_ = false;
 };
 

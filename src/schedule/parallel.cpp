@@ -10,8 +10,7 @@
 #include "operators/core.h"
 #include "operators/map.h"
 #include "schedule/contraction_graphs.h"
-#include "schedule/early_constants.h"
-#include "schedule/unsigned_sums.h"
+#include "schedule/graph_sums.h"
 
 namespace gatewright::schedule {
 
@@ -26,8 +25,9 @@ constexpr int most_dropped = 90;
 
 class Unroller {
   public:
-    Unroller(const operators::CoreModel& model, ContractionGraphs& graphs, bool unsigned_sums)
-        : unsigned_sums_(unsigned_sums),
+    Unroller(const operators::CoreModel& model, ContractionGraphs& graphs,
+             const passes::DelayModel& delays)
+        : delays_(delays),
           network_(model.network),
           graphs_(graphs),
           bits_(model.network.name),
@@ -168,6 +168,10 @@ class Unroller {
             }
             contraction.graph = graphs[f].graph;
             contraction.shared = graphs[f].shared;
+            const GroupedGraph* grouped = graphs_.grouped(id)[f];
+            if (grouped != nullptr) {
+                contraction.graph = *without_groups(*grouped, contraction.ranges);
+            }
             built.push_back(out_.contractions.size());
             out_.contractions.push_back(std::move(contraction));
         }
@@ -193,7 +197,8 @@ class Unroller {
             BuiltContraction& contraction = out_.contractions[built[f]];
             contraction.copies += static_cast<std::int64_t>(rows.size());
             const auto first = static_cast<std::int64_t>(rows.front()) * contraction.matrix.n_out;
-            const auto sums = add_up(contraction, integers, constants_next({id, 0}, first));
+            const auto sums = add_up(contraction, graphs_.grouped(id)[f], integers,
+                                     constants_next({id, 0}, first));
             for (std::size_t i = 0; i < rows.size(); ++i) {
                 for (std::size_t o = 0; o < sums[i].size(); ++o) {
                     // The matrix works on integers; the binary point comes back here.
@@ -208,12 +213,6 @@ class Unroller {
         }
         values_[{id, 0}] = std::move(values);
     }
-
-    /// What all that read a contraction do with constants.
-    struct Next {
-        Constants constants;   ///< added to its elements; empty where not known
-        bool compares = true;  ///< with numbers that can be any: a constant costs nothing
-    };
 
     /// Where all that read a contraction add constants to it, biases or half a step of rounding, or
     /// compare it with numbers or look it up: what its elements from `first` on, of one row, get
@@ -288,77 +287,20 @@ class Unroller {
         return Next{std::move(out), false};
     }
 
-    /// One adder graph on rows of integers; `next` is what reads its results.
+    /// The sums of a contraction for rows of integers; `next` is what reads them.
     std::vector<std::vector<Fixed>> add_up(const BuiltContraction& contraction,
+                                           const GroupedGraph* grouped,
                                            const std::vector<std::vector<Fixed>>& rows,
                                            const std::optional<Next>& next) {
-        const linear::AdderGraph& graph = contraction.graph;
-        const auto is_known = [](const std::optional<Int128>& c) { return c.has_value(); };
-        if (next && unsigned_sums_ && std::ranges::all_of(next->constants, is_known)) {
-            Following following{{}, next->compares};
-            for (const std::optional<Int128>& c : next->constants) {
-                following.constants.push_back(*c);
-            }
-            if (auto sums = unsigned_sums(builder_, graph, contraction.ranges, following, rows,
-                                          contraction.shared)) {
-                return std::move(*sums);
-            }
+        if (grouped == nullptr) {
+            return graph_sums(builder_, contraction.graph, contraction.ranges, rows, next,
+                              delays_.inverts, contraction.shared);
         }
-        const std::vector<Interval> ranges = linear::ranges_of(graph, contraction.ranges);
-        const EarlyConstants early = early_constants(
-            graph, ranges, next ? next->constants : Constants{}, contraction.shared);
-        std::vector<std::vector<Fixed>> out;
+        std::vector<std::vector<Fixed>> values;
         for (const std::vector<Fixed>& row : rows) {
-            out.push_back(add_up(graph, ranges, early, row));
+            values.push_back(add_groups(builder_, *grouped, row, delays_.lut_inputs));
         }
-        return out;
-    }
-
-    std::vector<Fixed> add_up(const linear::AdderGraph& graph, const std::vector<Interval>& ranges,
-                              const EarlyConstants& early, std::vector<Fixed> values) {
-        const auto term = [&](std::int32_t value, int shift) {
-            const Fixed& v = values[static_cast<std::size_t>(value)];
-            return builder_.align(builder_.scale(v, shift), 0);
-        };
-        const auto operand = [&](std::int32_t value, int shift, Int128 constant) {
-            const Fixed v = term(value, shift);
-            return constant == 0 ? v : builder_.add(v, builder_.constant(constant, 0));
-        };
-        for (std::size_t i = 0; i < graph.additions.size(); ++i) {
-            const linear::Addition& addition = graph.additions[i];
-            const Fixed a = operand(addition.a, addition.shift_a, early.to_a[i]);
-            const Fixed b = operand(addition.b, addition.shift_b, early.to_b[i]);
-            const Fixed sum = addition.negate_a   ? builder_.sub(b, a)
-                              : addition.negate_b ? builder_.sub(a, b)
-                                                  : builder_.add(a, b);
-            // The linear form knows the range better than the sum of two intervals.
-            const Interval& range = ranges[values.size()];
-            const Int128 more = early.value[values.size()];
-            values.push_back(builder_.assume_range(sum, {range.low + more, range.high + more}));
-        }
-        std::vector<Fixed> outputs;
-        for (std::size_t o = 0; o < graph.outputs.size(); ++o) {
-            const linear::Output& output = graph.outputs[o];
-            if (output.value < 0) {
-                outputs.push_back(builder_.constant(0, 0));
-                continue;
-            }
-            const Fixed y = term(output.value, output.shift);
-            outputs.push_back(without(output.negate ? builder_.neg(y) : y, early.output[o]));
-        }
-        return outputs;
-    }
-
-    /// y - constant as a node that goes with the constant that is added next: wide enough for all
-    /// that y's bits could hold, so that nothing is reduced in between.
-    Fixed without(const Fixed& y, Int128 constant) {
-        if (constant == 0) {
-            return y;
-        }
-        const Interval all = y.type.range();
-        Fixed out = builder_.add({y.bits, y.type, all}, builder_.constant(-constant, y.type.frac));
-        out.range = {y.range.low - constant, y.range.high - constant};
-        return out;
+        return graph_sums(builder_, grouped->graph, grouped->ranges, values, next, delays_.inverts);
     }
 
     static constexpr bits::NodeId no_wire = ~bits::NodeId{0};
@@ -434,7 +376,7 @@ class Unroller {
         design.processes.push_back(std::move(process));
     }
 
-    const bool unsigned_sums_;
+    const passes::DelayModel& delays_;
     const network::Network& network_;
     ContractionGraphs& graphs_;
     bits::Builder bits_;
@@ -447,14 +389,14 @@ class Unroller {
 }  // namespace
 
 ParallelDesign parallel(const operators::CoreModel& model, const linear::Search& search,
-                        bool unsigned_sums) {
-    ContractionGraphs graphs(model.network, search);
-    return parallel(model, graphs, unsigned_sums);
+                        const passes::DelayModel& delays) {
+    ContractionGraphs graphs(model.network, search, delays);
+    return parallel(model, graphs, delays);
 }
 
 ParallelDesign parallel(const operators::CoreModel& model, ContractionGraphs& graphs,
-                        bool unsigned_sums) {
-    return Unroller(model, graphs, unsigned_sums).run();
+                        const passes::DelayModel& delays) {
+    return Unroller(model, graphs, delays).run();
 }
 
 std::vector<LayerFigures> figures_by_layer(const bits::Function& function) {

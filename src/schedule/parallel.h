@@ -7,6 +7,7 @@
 #include "design/design.h"
 #include "linear/search.h"
 #include "operators/core_model.h"
+#include "passes/delay_model.h"
 
 /// The parallel schedule: every operation has hardware of its own, a frame goes in at every cycle.
 namespace gatewright::schedule {
@@ -52,13 +53,14 @@ struct ParallelDesign {
 
 /// Unrolls a core model into one process without loops. Contractions become adder graphs; equal
 /// matrices are solved once. Ports are named after the network's inputs and outputs.
-/// `unsigned_sums`: sums are held as unsigned numbers where that is known to pay, which is where an
-/// operand of a sum is inverted for nothing.
+/// The family decides how sums are held: as unsigned numbers where it inverts operands for nothing
+/// and that is known to pay, and inputs of few bits in lookup tables where that is cheaper.
 ParallelDesign parallel(const operators::CoreModel& model, const linear::Search& search,
-                        bool unsigned_sums = true);
-/// The same with graphs that are there, or are found as `graphs` is told: those of the model.
+                        const passes::DelayModel& delays = passes::delay_model("generic"));
+/// The same with graphs that are there, or are found as `graphs` is told: those of the model and
+/// the family.
 ParallelDesign parallel(const operators::CoreModel& model, ContractionGraphs& graphs,
-                        bool unsigned_sums = true);
+                        const passes::DelayModel& delays);
 
 /// Counts the operations of a function by origin, in the order of first appearance.
 std::vector<LayerFigures> figures_by_layer(const bits::Function& function);

@@ -80,6 +80,7 @@ class Plan {
         save_inverters();
     }
 
+    bool compares() const { return following_.compares; }
     const Offset& value(std::size_t id) const { return values_[id]; }
     const Interval& range(std::size_t id) const { return ranges_[id]; }
 
@@ -302,8 +303,15 @@ class Sums {
         const Fixed u = moved(values_[id], output.shift);
         const Int128 factor = output.negate ? -power(output.shift) : power(output.shift);
         const Fixed offset = builder_.constant(as.offset * factor, 0);
-        const Fixed y =
-            as.negative != output.negate ? builder_.sub(offset, u) : builder_.add(u, offset);
+        // Where only numbers are compared with it, it is as wide as all that u's bits could hold:
+        // so its type tells that the constant can be taken away again.
+        const Fixed all{u.bits, u.type, plan_.compares() ? u.type.range() : u.range};
+        Fixed y =
+            as.negative != output.negate ? builder_.sub(offset, all) : builder_.add(all, offset);
+        if (plan_.compares()) {
+            y.range = times(plan_.range(id), output);
+            return y;
+        }
         return builder_.assume_range(y, times(plan_.range(id), output));
     }
 
