@@ -488,7 +488,12 @@ std::optional<AdderGraph> without_groups(const GroupedGraph& grouped,
 std::optional<GroupedGraph> find_groups(const Matrix& matrix, const std::vector<Interval>& ranges,
                                         const AdderGraph& plain, const linear::Search& search,
                                         const passes::DelayModel& delays) {
-    // Groups of more bits than a table has take two levels of tables.
+    // Elsewhere synthesis makes short sums tables of its own, and the estimate does not hold
+    // (docs/benchmarks.md).
+    constexpr int bits_of_tables = 6;
+    if (delays.lut_inputs < bits_of_tables || !delays.lone_bits_are_free) {
+        return std::nullopt;
+    }
     constexpr int sizes[] = {3, 5, 6};
     linear::Search quick = search;
     quick.attempts.most_attempts = 1;
@@ -496,9 +501,6 @@ std::optional<GroupedGraph> find_groups(const Matrix& matrix, const std::vector<
     int best_size = 0;
     Cost least;
     for (const int size : sizes) {
-        if ((size + 1) / 2 > delays.lut_inputs) {
-            continue;
-        }
         if (const auto grouped = grouped_graph(matrix, ranges, size, quick)) {
             const Cost cost = cost_of(*grouped, ranges, delays);
             if (best_size == 0 || cost.luts < least.luts) {

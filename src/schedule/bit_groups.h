@@ -33,7 +33,8 @@ std::optional<GroupedGraph> grouped_graph(const linear::Matrix& matrix,
                                           const linear::Search& search);
 
 /// The cheaper form of y = x * matrix by the family's cells, if that is one with groups: no slower
-/// than `plain`, the best graph without any, and proven.
+/// than `plain`, the best graph without any, and proven. Only for families of tables of six inputs
+/// beside the carries, where this was found to hold after synthesis.
 std::optional<GroupedGraph> find_groups(const linear::Matrix& matrix,
                                         const std::vector<Interval>& ranges,
                                         const linear::AdderGraph& plain,
