@@ -50,6 +50,9 @@ struct Machine {
     std::vector<std::string> enables;
     std::vector<Memory> memories;
     bits::Function step;
+    /// By node of `step`, or empty: sums that their only reader adds in its own carry chain, as in
+    /// Pipeline. A printer that knows no such chains takes them as any other.
+    std::vector<char> merged;
     std::int64_t latency = 0;   ///< cycles from a frame's first word in to its last word out
     std::int64_t interval = 1;  ///< initiation interval: cycles between frames
 };
@@ -71,10 +74,13 @@ struct DelayLine {
 /// Invariant: no node is in an earlier stage than its operands; 0 <= stage < stages.
 struct Pipeline {
     std::vector<std::int32_t> stage;  ///< of each node of the function
-    int stages = 1;                   ///< combinational stages; stages - 1 register levels between
-    bool register_inputs = false;     ///< one more register level before the first stage
-    bool register_outputs = false;    ///< and after the last
-    double critical_path_ns = 0;      ///< estimated, register to register
+    /// By node, or empty: sums that their only reader, a sum of the same stage, adds in its own
+    /// carry chain (design/chain_sum.h).
+    std::vector<char> merged;
+    int stages = 1;                 ///< combinational stages; stages - 1 register levels between
+    bool register_inputs = false;   ///< one more register level before the first stage
+    bool register_outputs = false;  ///< and after the last
+    double critical_path_ns = 0;    ///< estimated, register to register
 
     /// Delay lines that are held in cells of their own, all but their last level, which is a
     /// register: so nothing else waits for such cells. Chosen by passes::store_delay_lines.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <set>
 #include <stdexcept>
 #include <utility>
 
@@ -70,23 +71,49 @@ class Registers {
             outputs.push_back(at(output.node, last));
         }
         add_counters();
-        step_.output("out_valid", valid);
+        const auto give = [&](const std::string& name, NodeId value) {
+            step_.output(name, value);
+            live_.resize(step_.size(), 0);
+            live_[value] = 1;
+        };
+        give("out_valid", valid);
         for (std::size_t i = 0; i < outputs.size(); ++i) {
-            step_.output(body_.outputs[i].name, outputs[i]);
+            give(body_.outputs[i].name, outputs[i]);
         }
         for (std::size_t i = 0; i < next_.size(); ++i) {
-            step_.output(machine_.registers[i].name + ".next", next_[i]);
+            give(machine_.registers[i].name + ".next", next_[i]);
         }
         if (clock_enable_) {
-            step_.output("clock_enable", *clock_enable_);
+            give("clock_enable", *clock_enable_);
         }
         give_memories();
+        note_merged();
         machine_.step = step_.take();
         order_inputs();
         return std::move(machine_);
     }
 
   private:
+    /// Merged sums by the numbers that `take` gives: what an output needs, and inputs, keep their
+    /// order.
+    void note_merged() {
+        if (merged_.empty()) {
+            return;
+        }
+        for (std::size_t i = live_.size(); i-- > 0;) {
+            const Node& node = step_.node(static_cast<NodeId>(i));
+            live_[i] = live_[i] != 0 || node.op == Op::input ? 1 : 0;
+            for (int k = 0; live_[i] != 0 && k < bits::info(node.op).operands; ++k) {
+                live_[node.operand[k]] = 1;
+            }
+        }
+        for (std::size_t i = 0; i < live_.size(); ++i) {
+            if (live_[i] != 0) {
+                machine_.merged.push_back(merged_.contains(static_cast<NodeId>(i)) ? 1 : 0);
+            }
+        }
+    }
+
     std::int32_t level_of(NodeId id) const {
         return body_.nodes[id].op == Op::input
                    ? 0
@@ -231,6 +258,9 @@ class Registers {
                         ? before
                         : add_register(register_name(id, level), node.type, before);
         }
+        if (!pipeline_.merged.empty() && pipeline_.merged[id] != 0) {
+            merged_.insert(value);
+        }
         values_[{id, level}] = value;
         return value;
     }
@@ -286,6 +316,8 @@ class Registers {
     std::vector<NodeId> inputs_;  ///< the body's inputs in the step function
     std::vector<int> tables_;
     std::vector<NodeId> next_;  ///< of each register
+    std::set<NodeId> merged_;
+    std::vector<char> live_;  ///< by node of the step function
     std::map<std::pair<NodeId, std::int32_t>, NodeId> values_;
     std::map<std::pair<NodeId, std::int32_t>, std::int32_t> stored_;  ///< levels, by the last one
     std::map<std::int32_t, Memory> memories_;                         ///< by levels

@@ -137,9 +137,9 @@ constexpr auto gatemate = std::to_array<CellRow>({
 constexpr auto table = std::to_array<Family>({
     {"ecp5", "synth_ecp5", "", "-noflatten", "-nodsp", "", "-nobram", "ecp5/cells_sim.v", ecp5},
     {"xc7", "synth_xilinx -family xc7 -noiopad -noclkbuf", "-flatten", "", "-nodsp", "", "-nobram",
-     "xilinx/cells_sim.v", xilinx},
+     "xilinx/cells_sim.v", xilinx, true},
     {"xcup", "synth_xilinx -family xcup -noiopad -noclkbuf", "-flatten", "", "-nodsp", "",
-     "-nobram", "xilinx/cells_sim.v", xilinx},
+     "-nobram", "xilinx/cells_sim.v", xilinx, true},
     {"gowin", "synth_gowin -noiopads", "", "-noflatten", "-nodsp", "", "-nobram",
      "gowin/cells_sim.v", gowin},
     {"ice40", "synth_ice40", "", "-noflatten", "", "-dsp", "-nobram", "ice40/cells_sim.v", ice40},

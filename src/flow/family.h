@@ -48,6 +48,7 @@ struct Family {
     std::string_view cell_models;  ///< Yosys' simulation models, relative to its share folder,
                                    ///< separated by spaces; empty: none that work
     std::span<const CellRow> cells;
+    bool amd = false;  ///< has the primitives of rtl/gatewright_sum.v
 };
 
 std::span<const Family> families();

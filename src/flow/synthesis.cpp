@@ -34,7 +34,10 @@ void append_option(std::string& line, std::string_view option) {
 std::string synthesis_script(const SynthesisJob& job, const Family& family) {
     std::string script;
     for (const fs::path& file : job.files) {
-        script += fmt::format("read_verilog {}\n", in_script(file, job.folder));
+        // Sums of a design for another family are synthesised from their plain form.
+        const bool portable = !family.amd && file.filename() == "gatewright_sum.v";
+        script += fmt::format("read_verilog {}{}\n", portable ? "-DGATEWRIGHT_PORTABLE " : "",
+                              in_script(file, job.folder));
     }
     script += fmt::format("hierarchy -check -top {}\n", job.top);
     std::string command = fmt::format("{} -top {}", family.synthesis, job.top);

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "design/chain_sum.h"
 #include "passes/timing.h"
 
 namespace gatewright::passes {
@@ -96,7 +97,7 @@ class SmallValues {
         for (NodeId id = 0; id < function.nodes.size(); ++id) {
             const Node& node = function.nodes[id];
             const bool is_sum = node.op == Op::add || node.op == Op::sub || node.op == Op::less;
-            if (graph.is_placed(id) && node.op != Op::mul &&
+            if (graph.is_placed(id) && node.op != Op::mul && !graph.merges(id) &&
                 (!is_sum || graph.chain_length(node) <= longest_sum)) {
                 find(graph, model, stage, id);
             }
@@ -183,8 +184,8 @@ std::int64_t tables_of_chain(const bits::Function& function, const TimingGraph& 
 }  // namespace
 
 CellEstimate estimate_cells(const bits::Function& function, const DelayModel& model,
-                            std::span<const std::int32_t> stage) {
-    const TimingGraph graph(function, model);
+                            std::span<const std::int32_t> stage, std::span<const char> merged) {
+    const TimingGraph graph(function, model, merged);
     const SmallValues small(function, graph, model, stage);
     CellEstimate out;
     for (NodeId id = 0; id < function.nodes.size(); ++id) {
@@ -194,6 +195,14 @@ CellEstimate estimate_cells(const bits::Function& function, const DelayModel& mo
             const Node& operand = function.nodes[node.operand[k]];
             return operand.op == Op::constant && function.constant(operand) == 0;
         };
+        if (graph.is_merged(id)) {
+            continue;
+        }
+        if (graph.merges(id)) {
+            const auto sum = design::chain_sum(function, id, merged);
+            out.carry_bits += sum ? sum->tables : node.type.width;
+            continue;
+        }
         if (small.is_small(id)) {
             out.tables += small.vanishes(id) ? 0 : node.type.width;
             continue;

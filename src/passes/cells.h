@@ -17,8 +17,8 @@ struct CellEstimate {
 };
 
 /// Counts cells without synthesis, by rules that fit on a page. Multipliers count as trees of sums.
-/// `stage` tells the pipeline stage of each node.
+/// `stage` tells the pipeline stage of each node; `merged` is that of design::Pipeline.
 CellEstimate estimate_cells(const bits::Function& function, const DelayModel& model,
-                            std::span<const std::int32_t> stage);
+                            std::span<const std::int32_t> stage, std::span<const char> merged = {});
 
 }  // namespace gatewright::passes

@@ -18,9 +18,9 @@ constexpr LineCell ram16x4{4, 16, 6, true};
 
 constexpr auto models = std::to_array<DelayModel>({
 #define FAMILY(name, lut_inputs, lut, routing, carry, entry, reg, multiplier, fanout, inverts, \
-               lone, margin, growth, line, help)                                               \
-    {#name,      help,   lut_inputs, lut,  routing, carry,  entry, reg,                        \
-     multiplier, fanout, inverts,    lone, margin,  growth, line},
+               lone, ternary, margin, growth, line, help)                                      \
+    {#name,      help,   lut_inputs, lut,  routing, carry,  entry,  reg,                       \
+     multiplier, fanout, inverts,    lone, ternary, margin, growth, line},
 #include "../targets/families.def"
 #undef FAMILY
 });

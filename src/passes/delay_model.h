@@ -31,6 +31,7 @@ struct DelayModel {
     int fanout_ps = 0;       ///< more routing for each doubling of a net's readers
     bool inverts = false;    ///< an operand of a sum can be inverted for nothing
     bool lone_bits_are_free = false;  ///< bits of a chain that one operand has need no table
+    int ternary_ps = 0;      ///< more for a carry chain of three operands; 0: there is none
     int margin_percent = 0;  ///< of a clock period, left for what the estimate does not see
     int growth_percent = 0;  ///< more margin for each doubling of the tables above 2000
     LineCell line;

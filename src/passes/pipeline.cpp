@@ -12,6 +12,7 @@
 #include "passes/cells.h"
 #include "passes/delay_lines.h"
 #include "passes/level_search.h"
+#include "passes/merged_sums.h"
 #include "passes/stage_cut.h"
 #include "passes/timing.h"
 
@@ -41,9 +42,10 @@ struct Placement {
 
 class Placer {
   public:
-    Placer(const Function& function, const DelayModel& model, const PipelineOptions& options = {})
+    Placer(const Function& function, const DelayModel& model, std::span<const char> merged,
+           const PipelineOptions& options = {})
         : function_(function),
-          graph_(function, model),
+          graph_(function, model, merged),
           waiting_{{}, options.register_inputs, options.register_outputs},
           arrival_(function.nodes.size()) {}
 
@@ -117,8 +119,13 @@ class Placer {
     /// Transparent nodes stand where what they carry stands; registers do not depend on them.
     void place_wiring(std::vector<std::int32_t>& stage) const {
         for (NodeId id = 0; id < function_.nodes.size(); ++id) {
-            if (!graph_.is_placed(id) && function_.nodes[id].op != Op::input &&
-                function_.nodes[id].op != Op::constant) {
+            if (graph_.is_merged(id)) {
+                stage[id] = stage[graph_.reader(id)];
+            }
+        }
+        for (NodeId id = 0; id < function_.nodes.size(); ++id) {
+            if (!graph_.is_placed(id) && !graph_.is_merged(id) &&
+                function_.nodes[id].op != Op::input && function_.nodes[id].op != Op::constant) {
                 stage[id] = stage[graph_.source(id)];
             }
         }
@@ -197,11 +204,12 @@ int picoseconds(double ns) {
 
 /// An asked period over the longest path to plan for: some of it is kept for what the estimate does
 /// not see, and more in large circuits, whose nets are longer.
-double room_for(const Function& function, const DelayModel& model) {
+double room_for(const Function& function, const DelayModel& model, std::span<const char> merged) {
     constexpr double small = 2000;
     constexpr double most_percent = 30;
     const std::vector<std::int32_t> one_stage(function.nodes.size());
-    const auto tables = static_cast<double>(estimate_cells(function, model, one_stage).luts());
+    const auto tables =
+        static_cast<double>(estimate_cells(function, model, one_stage, merged).luts());
     const double growth = model.growth_percent * std::log2(std::max(tables / small, 1.0));
     return 1 + (model.margin_percent + std::min(growth, most_percent)) / 100;
 }
@@ -220,18 +228,22 @@ double room_for(const Function& function, const DelayModel& model) {
         stages ? "Allow more stages, or a longer period" : "Ask for this period or a longer one");
 }
 
-}  // namespace
-
-double critical_path_ns(const Function& function, const DelayModel& model,
-                        const Pipeline& pipeline) {
-    return Placer(function, model).critical(pipeline.stage) / 1000.0;
+/// Which sums may be merged into others, what is best first. The last way is to merge none, as a
+/// merged sum makes the one that it is in slower.
+std::vector<std::vector<char>> ways_to_merge(const Function& function, const DelayModel& model) {
+    std::vector<std::vector<char>> ways;
+    if (model.ternary_ps != 0) {
+        ways.push_back(merged_sums(function));
+    }
+    ways.emplace_back();
+    return ways;
 }
 
-namespace {
-
-/// Sets the period and the stages; the placement is as early as they allow.
-Placement place(Placer& placer, const Function& function, const DelayModel& model,
-                const PipelineOptions& options, int& period) {
+/// Sets the period and the stages; the placement is as early as they allow. Where the period cannot
+/// be met: nothing, or a failure if it `must` be.
+std::optional<Placement> place(Placer& placer, const Function& function, const DelayModel& model,
+                               const PipelineOptions& options, std::span<const char> merged,
+                               bool must, int& period) {
     constexpr int any_period = 1 << 30;
     Placement placement = placer.as_early_as(any_period);
     period = std::max(placement.critical, 1);
@@ -250,10 +262,13 @@ Placement place(Placer& placer, const Function& function, const DelayModel& mode
         // What more is kept in large circuits is a wish: less of it is better than no circuit.
         const int needed = options.stages ? period : placer.as_early_as(0).slowest;
         if (needed > most) {
+            if (!must) {
+                return std::nullopt;
+            }
             unreachable(function, *options.clock_period_ns, needed * least_room, options.stages);
         }
-        const int wished =
-            static_cast<int>(picoseconds(*options.clock_period_ns) / room_for(function, model));
+        const int wished = static_cast<int>(picoseconds(*options.clock_period_ns) /
+                                            room_for(function, model, merged));
         period = std::max({wished, needed, 1});
     }
     placement = placer.as_early_as(period);
@@ -263,50 +278,72 @@ Placement place(Placer& placer, const Function& function, const DelayModel& mode
     return placement;
 }
 
+/// The first of the ways to merge sums that meets the options.
+template <class Use>
+auto with_merged(const Function& function, const DelayModel& model, const PipelineOptions& options,
+                 Use&& use) {
+    std::vector<std::vector<char>> ways = ways_to_merge(function, model);
+    for (std::size_t w = 0;; ++w) {
+        Placer placer(function, model, ways[w], options);
+        int period = 0;
+        const bool is_last = w + 1 == ways.size();
+        if (auto placement = place(placer, function, model, options, ways[w], is_last, period)) {
+            return use(placer, std::move(*placement), period, ways[w]);
+        }
+    }
+}
+
 }  // namespace
 
+double critical_path_ns(const Function& function, const DelayModel& model,
+                        const Pipeline& pipeline) {
+    return Placer(function, model, pipeline.merged).critical(pipeline.stage) / 1000.0;
+}
+
 Plan plan(const Function& function, const DelayModel& model, const PipelineOptions& options) {
-    Placer placer(function, model, options);
-    Plan result;
-    result.stages = place(placer, function, model, options, result.period_ps).stages;
-    return result;
+    return with_merged(function, model, options,
+                       [](Placer&, Placement placement, int period, const std::vector<char>&) {
+                           return Plan{period, placement.stages};
+                       });
 }
 
 Pipeline pipeline(const Function& function, const DelayModel& model,
                   const PipelineOptions& options) {
-    Placer placer(function, model, options);
-    int period = 0;
-    Placement placement = place(placer, function, model, options, period);
-    if (options.stages && !options.clock_period_ns) {
-        // At the very shortest period hardly a register can move; a little more saves many.
-        period += period * slack_percent / 100;
-        placement = placer.as_early_as(period);
-        placement.stages = std::max(placement.stages, *options.stages);
-    }
-    const auto finished = [&](Placement placed) {
-        placer.save_registers(placed, period);
-        placer.place_wiring(placed.stage);
-        Pipeline result;
-        result.stage = std::move(placed.stage);
-        result.stages = placed.stages;
-        result.register_inputs = options.register_inputs;
-        result.register_outputs = options.register_outputs;
-        result.critical_path_ns = placer.critical(result.stage) / 1000.0;
-        store_delay_lines(function, model, result);
-        return result;
-    };
-    Pipeline result = finished(placement);
-    if (!result.stored.empty()) {
-        // Levels may lie elsewhere if it is known that waiting is cheap; what counters and the rest
-        // of a memory's word cost is seen in the end only.
-        placer.set_line_cell(model.line);
-        Pipeline other = finished(std::move(placement));
-        if (cost_of_registers(function, model, other) <
-            cost_of_registers(function, model, result)) {
-            result = std::move(other);
-        }
-    }
-    return result;
+    return with_merged(
+        function, model, options,
+        [&](Placer& placer, Placement placement, int period, const std::vector<char>& merged) {
+            if (options.stages && !options.clock_period_ns) {
+                // At the very shortest period hardly a register can move; a little more saves many.
+                period += period * slack_percent / 100;
+                placement = placer.as_early_as(period);
+                placement.stages = std::max(placement.stages, *options.stages);
+            }
+            const auto finished = [&](Placement placed) {
+                placer.save_registers(placed, period);
+                placer.place_wiring(placed.stage);
+                Pipeline result;
+                result.stage = std::move(placed.stage);
+                result.stages = placed.stages;
+                result.merged = merged;
+                result.register_inputs = options.register_inputs;
+                result.register_outputs = options.register_outputs;
+                result.critical_path_ns = placer.critical(result.stage) / 1000.0;
+                store_delay_lines(function, model, result);
+                return result;
+            };
+            Pipeline result = finished(placement);
+            if (!result.stored.empty()) {
+                // Levels may lie elsewhere if it is known that waiting is cheap; what counters and
+                // the rest of a memory's word cost is seen in the end only.
+                placer.set_line_cell(model.line);
+                Pipeline other = finished(std::move(placement));
+                if (cost_of_registers(function, model, other) <
+                    cost_of_registers(function, model, result)) {
+                    result = std::move(other);
+                }
+            }
+            return result;
+        });
 }
 
 }  // namespace gatewright::passes

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "design/chain_sum.h"
 #include "design/pipeline.h"
 
 namespace gatewright::passes {
@@ -51,9 +52,13 @@ Delay then(const Delay& first, const Delay& second) {
 
 }  // namespace
 
-TimingGraph::TimingGraph(const bits::Function& function, const DelayModel& model)
+TimingGraph::TimingGraph(const bits::Function& function, const DelayModel& model,
+                         std::span<const char> merged)
     : function_(function),
       model_(model),
+      merged_(merged),
+      merges_(merged.size(), 0),
+      reader_(merged.size(), 0),
       is_placed_(function.nodes.size(), 0),
       is_output_(function.nodes.size(), 0) {
     find_low_zeros();
@@ -103,19 +108,16 @@ void TimingGraph::find_operands() {
     for (NodeId id = 0; id < n; ++id) {
         const Node& node = function_.nodes[id];
         const bool is_value = node.op != Op::constant && node.op != Op::input &&
-                              !design::is_transparent(function_, id);
+                              !design::is_transparent(function_, id) && !is_merged(id);
         if (is_value) {
             is_placed_[id] = 1;
             for (int k = 0; k < bits::info(node.op).operands; ++k) {
-                const NodeId from = source(node.operand[k]);
-                if (function_.nodes[from].op != Op::constant) {
-                    operands_.push_back({from, false, node.op == Op::mux && k == 0});
-                }
+                add_operand(id, node.operand[k], node.op == Op::mux && k == 0);
             }
         }
         first_operand_.push_back(static_cast<std::uint32_t>(operands_.size()));
         if (is_value) {
-            own_[id] = own_delay(node);
+            own_[id] = own_delay(id);
             if (is_bitwise(node.op) && !is_joining(node)) {
                 fuse(id, leaves, leaf_count);
             }
@@ -123,6 +125,21 @@ void TimingGraph::find_operands() {
     }
     for (const bits::Output& output : function_.outputs) {
         is_output_[source(output.node)] = 1;
+    }
+}
+
+/// Of a merged sum, its operands are those of its reader.
+void TimingGraph::add_operand(NodeId id, NodeId operand, bool is_condition) {
+    const NodeId from = source(operand);
+    if (is_merged(from)) {
+        merges_[id] = 1;
+        reader_[from] = id;
+        for (const NodeId inner :
+             {function_.nodes[from].operand[0], function_.nodes[from].operand[1]}) {
+            add_operand(id, inner, is_condition);
+        }
+    } else if (function_.nodes[from].op != Op::constant) {
+        operands_.push_back({from, false, is_condition});
     }
 }
 
@@ -223,7 +240,8 @@ int TimingGraph::chain_length(const Node& node) const {
     return node.type.width - std::min<int>(zeros, node.type.width);
 }
 
-Delay TimingGraph::own_delay(const Node& node) const {
+Delay TimingGraph::own_delay(NodeId id) const {
+    const Node& node = function_.nodes[id];
     if (is_wiring(node.op) || is_joining(node)) {
         return {0, Delay::never, Delay::never, 0};
     }
@@ -246,6 +264,13 @@ Delay TimingGraph::own_delay(const Node& node) const {
         const int carries = model_.carry_ps * std::max(length - 1, 0);
         return Delay{table + entry, Delay::never, table + entry + carries, table + entry};
     };
+    if (merges(id)) {
+        // The full adders' carries go through the table of the next bit as well.
+        const auto sum = design::chain_sum(function_, id, merged_);
+        const Delay two = chain(sum ? sum->length() : node.type.width);
+        const Delay more{model_.ternary_ps, Delay::never, Delay::never, model_.ternary_ps};
+        return sum && !sum->three ? two : then(more, two);
+    }
     const Node& a = function_.nodes[node.operand[0]];
     const Node& b = function_.nodes[node.operand[1]];
     switch (node.op) {

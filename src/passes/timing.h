@@ -46,7 +46,9 @@ struct Delay {
 /// *fused* with its user if the table of the user sees through it.
 class TimingGraph {
   public:
-    TimingGraph(const bits::Function& function, const DelayModel& model);
+    /// `merged` by node, or empty: sums that are in their reader's chain, and placed with it.
+    TimingGraph(const bits::Function& function, const DelayModel& model,
+                std::span<const char> merged = {});
 
     struct Operand {
         bits::NodeId source = 0;
@@ -57,6 +59,12 @@ class TimingGraph {
     std::size_t size() const { return first_operand_.size() - 1; }
     /// Whether the node can be in a stage: no constant, no input, not transparent.
     bool is_placed(bits::NodeId id) const { return is_placed_[id] != 0; }
+    /// Whether the node is a sum in its reader's chain; then that reader.
+    bool is_merged(bits::NodeId id) const { return !merged_.empty() && merged_[id] != 0; }
+    bits::NodeId reader(bits::NodeId merged) const { return reader_[merged]; }
+    std::span<const char> merged() const { return merged_; }
+    /// Whether a merged sum is in the node's chain.
+    bool merges(bits::NodeId id) const { return !merges_.empty() && merges_[id] != 0; }
     bool is_output(bits::NodeId id) const { return is_output_[id] != 0; }
     std::span<const Operand> operands(bits::NodeId id) const {
         return {operands_.data() + first_operand_[id], first_operand_[id + 1] - first_operand_[id]};
@@ -93,11 +101,15 @@ class TimingGraph {
     void find_loads();
     void fuse(bits::NodeId id, std::vector<std::array<bits::NodeId, 6>>& leaves,
               std::vector<std::uint8_t>& count);
-    Delay own_delay(const bits::Node& node) const;
+    void add_operand(bits::NodeId id, bits::NodeId from, bool is_condition);
+    Delay own_delay(bits::NodeId id) const;
     void find_low_zeros();
 
     const bits::Function& function_;
     const DelayModel& model_;
+    std::span<const char> merged_;
+    std::vector<char> merges_;          ///< none if nothing is merged
+    std::vector<bits::NodeId> reader_;  ///< of merged sums
     std::vector<char> is_placed_;
     std::vector<char> is_output_;
     std::vector<std::uint32_t> first_operand_;

@@ -62,6 +62,7 @@ Translation translate(operators::CoreModel model, const Settings& settings) {
     linear::Search search = linear::search_named(settings.effort);
     search.attempts.extra_depth = settings.extra_depth.value_or(0);
     const passes::DelayModel& delays = passes::delay_model(settings.target);
+    search.price.three_operands = delays.ternary_ps != 0;
     passes::PipelineOptions options;
     options.clock_period_ns = settings.clock_period_ns;
     options.register_inputs = settings.register_inputs;
@@ -162,7 +163,8 @@ ordered_json to_json(const Translation& t) {
                      {"estimated_critical_path_ns", t.critical_path_ns},
                      {"register_bits", design::register_bits(body, t.pipeline)}};
     const passes::DelayModel& delays = passes::delay_model(t.settings.target);
-    const passes::CellEstimate cells = passes::estimate_cells(body, delays, t.pipeline.stage);
+    const passes::CellEstimate cells =
+        passes::estimate_cells(body, delays, t.pipeline.stage, t.pipeline.merged);
     out["estimate"] = {{"carry_bits", cells.carry_bits},
                        {"luts", cells.luts()},
                        {"lutram", passes::stored_tables(body, delays, t.pipeline)}};

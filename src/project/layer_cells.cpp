@@ -4,8 +4,11 @@
 
 #include "backends/verilog/module.h"
 #include "backends/verilog/names.h"
+#include "backends/verilog/rtl.h"
 #include "design/layer_functions.h"
 #include "flow/layer_registers.h"
+#include "passes/delay_model.h"
+#include "passes/merged_sums.h"
 
 namespace gatewright::project {
 
@@ -30,13 +33,19 @@ design::Machine machine_of(const bits::Function& function, const std::string& na
 /// Modules side by side under a top that leads all their ports out.
 class Layers {
   public:
-    explicit Layers(const std::vector<bits::Function>& functions) {
+    Layers(const std::vector<bits::Function>& functions, bool ternary) {
         names_.unique(top);
         for (const bits::Function& function : functions) {
             const std::string name = names_.unique(function.name.empty() ? "io" : function.name);
             modules_.push_back(name);
-            const design::Machine machine = machine_of(function, name);
-            text_ += backends::verilog::print_module(machine).text;
+            design::Machine machine = machine_of(function, name);
+            if (ternary) {
+                machine.merged = passes::merged_sums(function);
+            }
+            const auto printed = backends::verilog::print_module(machine);
+            has_sums_ = has_sums_ || printed.has_sums;
+            // Modules of the layer are flattened into it, but not the layer.
+            text_ += (ternary ? "(* keep_hierarchy *)\n" : "") + printed.text;
             const int in = width(machine.inputs.front());
             const int out = width(machine.outputs.front());
             instances_ += fmt::format(
@@ -49,6 +58,7 @@ class Layers {
     }
 
     static constexpr const char* top = "layers_side_by_side";
+    bool has_sums() const { return has_sums_; }
     /// Names of the modules, in the order of the functions.
     const std::vector<std::string>& modules() const { return modules_; }
     std::string text() const {
@@ -67,6 +77,7 @@ class Layers {
     std::vector<std::string> modules_;
     std::string text_;
     std::string instances_;
+    bool has_sums_ = false;
     int in_ = 0;
     int out_ = 0;
 };
@@ -79,12 +90,17 @@ nlohmann::ordered_json cells_by_layer(const Translation& translation,
                                                 flow::find_family(job.family));
     const auto functions =
         design::layer_functions(translation.parallel.design.processes.front().body);
-    const Layers layers(functions);
+    const bool ternary = passes::delay_model(translation.settings.target).ternary_ps != 0;
+    const Layers layers(functions, ternary);
     const std::filesystem::path file = job.folder / "layers.v";
     write_text(file, layers.text());
     job.files = {file};
+    if (layers.has_sums()) {
+        job.files.push_back(job.folder / "gatewright_sum.v");
+        write_text(job.files.back(), std::string(backends::verilog::rtl::sum));
+    }
     job.top = Layers::top;
-    job.flatten = false;
+    job.flatten = ternary;
     job.simulated = false;
     const flow::SynthesisResult parts = flow::synthesize(job);
 

@@ -131,7 +131,9 @@ class Spender {
     /// Tables and registers.
     std::int64_t cost_of(const Circuit& circuit) const {
         const bits::Function& body = body_of(circuit);
-        return passes::estimate_cells(body, delays_, circuit.pipeline.stage).luts() +
+        return passes::estimate_cells(body, delays_, circuit.pipeline.stage,
+                                      circuit.pipeline.merged)
+                   .luts() +
                passes::stored_tables(body, delays_, circuit.pipeline) +
                design::register_bits(body, circuit.pipeline);
     }

@@ -7,8 +7,10 @@
 #include <utility>
 
 #include "passes/cells.h"
+#include "passes/merged_sums.h"
 #include "passes/timing.h"
 #include "schedule/graph_sums.h"
+#include "schedule/ternary_trees.h"
 
 namespace gatewright::schedule {
 
@@ -393,9 +395,11 @@ Cost cost_of(const std::vector<Interval>& ranges, const passes::DelayModel& dela
     }
     const bits::Function function = nodes.take();
     const std::vector<std::int32_t> stage(function.nodes.size(), 0);
-    const passes::TimingGraph graph(function, delays);
+    const std::vector<char> merged =
+        delays.ternary_ps != 0 ? passes::merged_sums(function) : std::vector<char>();
+    const passes::TimingGraph graph(function, delays, merged);
     std::vector<passes::Arrival> arrival(function.nodes.size());
-    Cost out{passes::estimate_cells(function, delays, stage).luts(), 0};
+    Cost out{passes::estimate_cells(function, delays, stage, merged).luts(), 0};
     for (bits::NodeId id = 0; id < function.nodes.size(); ++id) {
         if (graph.is_placed(id)) {
             arrival[id] = graph.evaluate(id, 0, stage, arrival);
@@ -431,6 +435,9 @@ std::optional<GroupedGraph> grouped_graph(const Matrix& matrix, const std::vecto
     }
     GroupedGraph& form = grouped->form;
     form.graph = linear::find_adder_graph(grouped->matrix, form.ranges, search);
+    if (search.price.three_operands) {
+        form.graph = ternary_trees(form.graph, form.ranges);
+    }
     return std::move(form);
 }
 

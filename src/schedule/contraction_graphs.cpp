@@ -11,6 +11,7 @@
 #include "base/diagnostics.h"
 #include "base/threads.h"
 #include "linear/sharing.h"
+#include "schedule/ternary_trees.h"
 
 namespace gatewright::schedule {
 
@@ -269,8 +270,10 @@ AdderGraph ContractionGraphs::graph_of(const Solved& each, std::size_t step) con
         search.attempts.extra_depth += steps[step].more_levels;
         search.improvement /= 2;
     }
-    return steps[step].goes_on ? linear::deepened(*each.graphs[0], each.matrix, each.ranges, search)
-                               : linear::find_adder_graph(each.matrix, each.ranges, search);
+    AdderGraph graph = steps[step].goes_on
+                           ? linear::deepened(*each.graphs[0], each.matrix, each.ranges, search)
+                           : linear::find_adder_graph(each.matrix, each.ranges, search);
+    return search_.price.three_operands ? ternary_trees(graph, each.ranges) : graph;
 }
 
 // Solves what is missing of the steps that go on from the first one, or of the others.

@@ -60,3 +60,74 @@ def test_a_broken_queue_is_not(tmp_path, right, wrong):
     broken = tmp_path / "gatewright_fifo.v"
     broken.write_text(text.replace(right, wrong))
     assert not prove(broken, 2, 3)
+
+
+def prove_sum(rtl: Path, folder: Path, width: int, tables: int, three: int, invert: int, ones: int):
+    """Whether the primitives of a sum, by Yosys' models of them, give the plain sum."""
+    above = width - tables
+
+    def low(name: str) -> str:
+        return f"{{{{{above}{{1'b0}}}}, {name}[{tables - 1}:0]}}" if above else name
+
+    top = folder / "top.v"
+    top.write_text(
+        f"module top (input [{width - 1}:0] a, b, c, output [{width - 1}:0] sum);\n"
+        f"    gatewright_sum #(.WIDTH({width}), .TABLES({tables}), .THREE({three}),"
+        f" .INVERT(3'd{invert}), .ONES(2'd{ones})) u"
+        f" (.a(a), .b({low('b')}), .c({low('c')}), .sum(sum));\nendmodule\n"
+    )
+    commands = [
+        f"read_verilog {rtl} {top}",
+        "read_verilog -overwrite +/xilinx/cells_sim.v",
+        "hierarchy -check -top top",
+        "proc",
+        "flatten",
+        "opt_clean",
+        "rename top cells",
+        "design -stash cells",
+        f"read_verilog -DGATEWRIGHT_PORTABLE {rtl} {top}",
+        "hierarchy -check -top top",
+        "proc",
+        "flatten",
+        "rename top plain",
+        "design -copy-from cells cells",
+        "miter -equiv -flatten cells plain miter",
+        "sat -verify -prove trigger 0 miter",
+    ]
+    run = subprocess.run([sys.executable, "-c", SCRIPT, *commands], capture_output=True, text=True)
+    proven = run.returncode == 0 and "SUCCESS" in run.stdout
+    assert proven or "FAIL" in run.stdout, run.stdout + run.stderr
+    return proven
+
+
+@pytest.mark.parametrize(
+    ("width", "tables", "three", "invert", "ones"),
+    [
+        (1, 1, 1, 0, 2),
+        (4, 4, 1, 1, 0),
+        (5, 5, 1, 2, 1),
+        (8, 8, 1, 4, 2),
+        (9, 7, 1, 6, 2),
+        (13, 13, 1, 7, 2),
+        (7, 2, 1, 2, 1),
+        (6, 6, 0, 3, 1),
+        (9, 5, 0, 2, 1),
+        (10, 10, 0, 1, 0),
+    ],
+)
+def test_sums_are_proven(tmp_path, width, tables, three, invert, ones):
+    pytest.importorskip("pyosys", reason="pyosys is not installed")
+    assert prove_sum(RTL / "gatewright_sum.v", tmp_path, width, tables, three, invert, ones)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [("8'he8", "8'hea"), ("assign full[0] = ONES[1]", "assign full[0] = ONES[0]")],
+)
+def test_a_broken_sum_is_not(tmp_path, right, wrong):
+    pytest.importorskip("pyosys", reason="pyosys is not installed")
+    text = (RTL / "gatewright_sum.v").read_text()
+    assert text.count(right) == 1
+    broken = tmp_path / "gatewright_sum.v"
+    broken.write_text(text.replace(right, wrong))
+    assert not prove_sum(broken, tmp_path, 6, 6, 1, 2, 1)

@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "backends/verilog/names.h"
+#include "design/chain_sum.h"
 
 namespace gatewright::backends::verilog {
 
@@ -58,6 +59,7 @@ class Printer {
 
     PrintedModule print() {
         name_inputs();
+        find_chains();
         find_shielded();
         print_header();
         print_state_declarations();
@@ -68,7 +70,8 @@ class Printer {
         print_state();
         print_memories();
         out_ += "endmodule\n";
-        return {std::move(out_), std::move(input_names_), std::move(output_names_)};
+        return {std::move(out_), !chains_.empty(), std::move(input_names_),
+                std::move(output_names_)};
     }
 
   private:
@@ -150,6 +153,36 @@ class Printer {
         }
     }
 
+    /// Which sums are printed as chains of their own (rtl/gatewright_sum.v), with the merged ones
+    /// in them.
+    void find_chains() {
+        hidden_ = machine_.merged;
+        hidden_.resize(step_.nodes.size(), 0);
+        if (machine_.merged.empty()) {
+            return;
+        }
+        const auto readers = design::chain_readers(step_);
+        for (NodeId id = 0; id < step_.nodes.size(); ++id) {
+            if (hidden_[id] == 0) {
+                continue;
+            }
+            const NodeId reader = readers[id].node;
+            auto chain = reader == design::ChainOperand::none
+                             ? std::nullopt
+                             : design::chain_sum(step_, reader, hidden_);
+            if (chain) {
+                chains_.emplace(reader, *chain);
+            } else {
+                hidden_[id] = 0;
+            }
+        }
+        for (NodeId id = 0; id < step_.nodes.size(); ++id) {
+            if (design::is_seen_through(step_, id) && hidden_[step_.nodes[id].operand[0]] != 0) {
+                hidden_[id] = 1;
+            }
+        }
+    }
+
     /// Finds sums whose only reader is another sum. Yosys would merge the two into one of three
     /// operands, a row of carry-save adders before the carry chain: half as many tables again.
     void find_shielded() {
@@ -165,12 +198,16 @@ class Printer {
             const bool is_alias = node.op == Op::cast || node.op == Op::shl;
             shielded_[id] = is_sum && reader[id] == Reader::sum && node.type.width > 1 ? 1 : 0;
             for (int k = 0; k < bits::info(node.op).operands; ++k) {
-                const Reader now = is_sum ? Reader::sum : is_alias ? reader[id] : Reader::other;
+                const Reader now = is_sum && !is_chained(id) ? Reader::sum
+                                   : is_alias                ? reader[id]
+                                                             : Reader::other;
                 Reader& of = reader[node.operand[k]];
                 of = of == Reader::none ? now : Reader::other;
             }
         }
     }
+
+    bool is_chained(NodeId id) const { return hidden_[id] != 0 || chains_.contains(id); }
 
     /// The operand's bits as the node has them.
     Bits operand(NodeId id) const {
@@ -315,9 +352,64 @@ class Printer {
         }
     }
 
+    /// Bits [low, high) of an operand of a chain, before the chain inverts it.
+    std::string chain_bits(const design::ChainOperand& operand, int low, int high) const {
+        std::string parts;
+        const auto put = [&](const std::string& part) {
+            parts = part + (parts.empty() ? "" : ", ") + parts;
+        };
+        const UInt128 constant = operand.inverted ? ~operand.constant : operand.constant;
+        const bool varies = operand.node != design::ChainOperand::none;
+        const int first = varies ? std::clamp(operand.first, low, high) : high;
+        const int end = varies ? std::clamp(operand.end, first, high) : high;
+        if (first > low) {
+            put(literal(static_cast<Int128>(constant >> low), first - low));
+        }
+        if (first < end) {
+            Bits bits = this->operand(operand.node);
+            const int skipped = std::min(first - operand.first, bits.width - 1);
+            const int own = std::min(end - operand.first, bits.width) - skipped;
+            const int sign = end - first - std::max(own, 0);
+            bits.low += skipped;
+            bits.width -= skipped;
+            const std::string last = bits.bit(bits.width - 1);
+            put(bits.slice(own));
+            if (sign > 0) {
+                put(fmt::format("{{{}{{{}}}}}", sign, last));
+            }
+        }
+        if (end < high) {
+            put(literal(static_cast<Int128>(constant >> end), high - end));
+        }
+        return fmt::format("{{{}}}", parts);
+    }
+
+    void print_chain(const design::ChainSum& sum, const std::string& name) {
+        int inverted = 0;
+        for (std::size_t k = 0; k < sum.operands.size(); ++k) {
+            inverted |= sum.operands[k].inverted ? 1 << k : 0;
+        }
+        const auto bits = [&](std::size_t k) {
+            return chain_bits(sum.operands[k], sum.low, sum.width);
+        };
+        out_ += fmt::format("    wire {}{};\n", range_text(sum.width), name);
+        out_ += fmt::format(
+            "    gatewright_sum #(\n        .WIDTH({}),\n        .TABLES({}),\n"
+            "        .THREE({}),\n        .INVERT(3'd{}),\n        .ONES(2'd{})\n    ) {} (\n"
+            "        .a({}),\n        .b({}),\n        .c({}),\n        .sum({})\n    );\n",
+            sum.length(), sum.tables, sum.three ? 1 : 0, inverted, sum.ones,
+            names_.unique(name + "_sum"), bits(0), bits(1), bits(2),
+            sum.low == 0 ? name : fmt::format("{}[{}:{}]", name, sum.width - 1, sum.low));
+        if (sum.low > 0) {
+            const auto& wires = sum.operands[static_cast<std::size_t>(sum.wires)];
+            out_ += fmt::format("    assign {}[{}:0] = {};\n", name, sum.low - 1,
+                                chain_bits(wires, 0, sum.low));
+        }
+    }
+
     void print_node(NodeId id) {
         const Node& node = step_.nodes[id];
-        if (node.op == Op::input || node.op == Op::constant) {
+        if (node.op == Op::input || node.op == Op::constant || hidden_[id] != 0) {
             return;
         }
         const std::string& origin = step_.origins[node.origin];
@@ -329,6 +421,10 @@ class Printer {
         }
         if (node.op == Op::read) {
             print_read(node, name);
+            return;
+        }
+        if (const auto chain = chains_.find(id); chain != chains_.end()) {
+            print_chain(chain->second, name);
             return;
         }
         if (shielded_[id] != 0) {
@@ -496,6 +592,8 @@ class Printer {
     std::vector<Bits> inputs_;
     std::map<NodeId, std::string> signal_of_;
     std::vector<char> shielded_;  ///< by node
+    std::vector<char> hidden_;    ///< by node: what is in its reader's chain
+    std::map<NodeId, design::ChainSum> chains_;
     std::size_t first_next_ = 0;
     std::string out_;
 };

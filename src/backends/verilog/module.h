@@ -10,6 +10,7 @@ namespace gatewright::backends::verilog {
 
 struct PrintedModule {
     std::string text;
+    bool has_sums = false;            ///< instances of gatewright_sum
     std::vector<std::string> inputs;  ///< names of the machine's ports as printed, without clk, rst
     std::vector<std::string> outputs;
 };

@@ -6,5 +6,6 @@
 namespace gatewright::backends::verilog::rtl {
 
 extern const std::string_view fifo;  ///< gatewright_fifo.v
+extern const std::string_view sum;   ///< gatewright_sum.v
 
 }  // namespace gatewright::backends::verilog::rtl

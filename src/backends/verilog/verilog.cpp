@@ -218,7 +218,12 @@ EmittedFiles emit(const design::Design& design, const Options& options) {
         process, options.pipeline ? *options.pipeline : design::combinational(process.body),
         options.clock_enable);
     machine.name = legal_name(design.name);
-    return {{fmt::format("verilog/{}.v", machine.name), print_module(machine).text}};
+    const PrintedModule printed = print_module(machine);
+    EmittedFiles out = {{fmt::format("verilog/{}.v", machine.name), printed.text}};
+    if (printed.has_sums) {
+        out.push_back({"verilog/gatewright_sum.v", std::string(rtl::sum)});
+    }
+    return out;
 }
 
 }  // namespace gatewright::backends::verilog

@@ -48,7 +48,8 @@ struct Interface {
 Interface interface_of(const design::Design& design, const Options& options);
 
 /// All modules of the design, one file each: "verilog/<module>.v", the top (named after the
-/// design) first, then "verilog/gatewright_fifo.v" if queues are used.
+/// design) first, then "verilog/gatewright_fifo.v" if queues are used and
+/// "verilog/gatewright_sum.v" if sums of three operands are.
 EmittedFiles emit(const design::Design& design, const Options& options);
 
 }  // namespace gatewright::backends::verilog
