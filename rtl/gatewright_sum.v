@@ -5,7 +5,8 @@
 // Each bit takes one LUT6_2 and a quarter of a CARRY4, which Vivado makes half a CARRY8 of on
 // UltraScale. Of three operands, a table gives the sum bit and the carry bit of a full adder; the
 // carry goes into the table of the next bit, which adds it to the sum bit there, and into the
-// chain. Bits from TABLES on need no table: there b and c are zero and a is not inverted.
+// chain. Bits from TABLES on need no table: b and c, as they are added, are zero there, and c and
+// b in the bit before, if THREE; a is not inverted then.
 //
 // Synthesis takes the primitives, simulators the plain sum; define GATEWRIGHT_PORTABLE to
 // synthesise the plain sum for other devices. tests/python/test_rtl.py proves the two equal.

@@ -39,7 +39,8 @@ std::string synthesis_script(const SynthesisJob& job, const Family& family) {
         script += fmt::format("read_verilog {}{}\n", portable ? "-DGATEWRIGHT_PORTABLE " : "",
                               in_script(file, job.folder));
     }
-    script += fmt::format("hierarchy -check -top {}\n", job.top);
+    // What checks of the primitives' modules is the family's command, which knows them.
+    script += fmt::format("hierarchy {}-top {}\n", family.amd ? "" : "-check ", job.top);
     std::string command = fmt::format("{} -top {}", family.synthesis, job.top);
     append_option(command, job.flatten ? family.flatten : family.no_flatten);
     append_option(command, job.dsp ? family.use_dsp : family.no_dsp);

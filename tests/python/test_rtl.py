@@ -64,17 +64,20 @@ def test_a_broken_queue_is_not(tmp_path, right, wrong):
 
 def prove_sum(rtl: Path, folder: Path, width: int, tables: int, three: int, invert: int, ones: int):
     """Whether the primitives of a sum, by Yosys' models of them, give the plain sum."""
-    above = width - tables
+    # Of three operands, the last table takes a carry of the bit below alone.
+    own = width if tables == width else tables - three
 
-    def low(name: str) -> str:
-        return f"{{{{{above}{{1'b0}}}}, {name}[{tables - 1}:0]}}" if above else name
+    def low(name: str, inverted: int) -> str:
+        above = f"{{{width - own}{{1'b{inverted}}}}}"
+        return name if own == width else f"{{{above}, {name}[{own - 1}:0]}}"
 
     top = folder / "top.v"
     top.write_text(
         f"module top (input [{width - 1}:0] a, b, c, output [{width - 1}:0] sum);\n"
         f"    gatewright_sum #(.WIDTH({width}), .TABLES({tables}), .THREE({three}),"
         f" .INVERT(3'd{invert}), .ONES(2'd{ones})) u"
-        f" (.a(a), .b({low('b')}), .c({low('c')}), .sum(sum));\nendmodule\n"
+        f" (.a(a), .b({low('b', invert >> 1 & 1)}), .c({low('c', invert >> 2)}),"
+        " .sum(sum));\nendmodule\n"
     )
     commands = [
         f"read_verilog {rtl} {top}",
