@@ -8,6 +8,9 @@
 // chain. Bits from TABLES on need no table: b and c, as they are added, are zero there, and c and
 // b in the bit before, if THREE; a is not inverted then.
 //
+// On the device, a table's carry and the chain's sum bit leave the slice by the same pin: a sum of
+// three that does not go into registers may get a second table for each bit in placement.
+//
 // Synthesis takes the primitives, simulators the plain sum; define GATEWRIGHT_PORTABLE to
 // synthesise the plain sum for other devices. tests/python/test_rtl.py proves the two equal.
 module gatewright_sum #(
