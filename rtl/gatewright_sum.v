@@ -15,7 +15,9 @@
 // synthesise the plain sum for other devices. tests/python/test_rtl.py proves the two equal.
 module gatewright_sum #(
     parameter WIDTH = 4,
+    /* verilator lint_off UNUSEDPARAM */
     parameter TABLES = 4,
+    /* verilator lint_on UNUSEDPARAM */
     parameter THREE = 1,
     parameter [2:0] INVERT = 3'b000,
     parameter [1:0] ONES = 2'd0  // at most 2; at most 1 where THREE is 0
@@ -48,6 +50,7 @@ module gatewright_sum #(
     wire [4*PIECES-1:0] generated;
     wire [4*PIECES-1:0] result;
     wire [PIECES:0] carry;
+    wire [3*PIECES-1:0] unused;  // carries within a piece
     wire [TABLES:0] full;  // carries of the full adders
     assign full[0] = ONES[1];
     assign carry[0] = 1'b0;
@@ -86,9 +89,8 @@ module gatewright_sum #(
             );
         end
     endgenerate
-    wire [3*PIECES-1:0] unused;
 `else
-    localparam [WIDTH+1:0] MORE = ONES;
+    localparam [WIDTH+1:0] MORE = {{WIDTH{1'b0}}, ONES};
     assign sum = (INVERT[0] ? ~a : a) + (INVERT[1] ? ~b : b) +
                  (THREE == 0 ? {WIDTH{1'b0}} : INVERT[2] ? ~c : c) + MORE[WIDTH-1:0];
 `endif
