@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 #include <vector>
 
 #include "design/chain_sum.h"
+#include "passes/small_values.h"
 #include "passes/timing.h"
 
 namespace gatewright::passes {
@@ -17,16 +19,17 @@ using bits::Op;
 namespace {
 
 /// Whether every user's table sees through the value, so that it needs none of its own.
-bool is_absorbed(const TimingGraph& graph, NodeId id) {
+bool is_absorbed(const TimingGraph& graph, std::span<const std::int32_t> stage, NodeId id) {
     if (graph.is_output(id)) {
         return false;
     }
     const auto users = graph.users(id);
     return std::all_of(users.begin(), users.end(), [&](NodeId user) {
         const auto operands = graph.operands(user);
-        return std::all_of(operands.begin(), operands.end(), [&](const auto& operand) {
-            return operand.source != id || operand.is_fused;
-        });
+        return stage[user] == stage[id] &&
+               std::all_of(operands.begin(), operands.end(), [&](const auto& operand) {
+                   return operand.source != id || operand.is_fused;
+               });
     });
 }
 
@@ -46,7 +49,47 @@ int working_bits(const bits::Function& function, const TimingGraph& graph, const
             }
         }
     }
-    return std::max(0, node.type.width - graph.low_zeros(id));
+    const TimingGraph::Bits bits = graph.needed_bits(id);
+    return std::max(0, bits.high - std::max(bits.low, graph.low_zeros(id)));
+}
+
+/// Whether flip-flops alone read a value, or parts of it.
+bool is_registered(const bits::Function& function, const TimingGraph& graph,
+                   std::span<const std::int32_t> stage, NodeId id) {
+    return !graph.is_output(id) && std::ranges::all_of(graph.users(id), [&](NodeId user) {
+        const Op op = function.nodes[user].op;
+        const bool is_wiring = op == Op::cast || op == Op::shl || op == Op::shr;
+        return stage[user] > stage[id] ||
+               (is_wiring && is_registered(function, graph, stage, user));
+    });
+}
+
+/// Whether a value is a selection of another or a constant that the resets of flip-flops make.
+bool is_reset(const bits::Function& function, const TimingGraph& graph,
+              std::span<const std::int32_t> stage, NodeId id) {
+    const Node& node = function.nodes[id];
+    const auto is_constant = [&](int k) {
+        return function.nodes[node.operand[k]].op == Op::constant;
+    };
+    return node.op == Op::mux && (is_constant(1) || is_constant(2)) &&
+           is_registered(function, graph, stage, id);
+}
+
+/// Whether a comparison with few bits is part of the table that masks one bit with it.
+bool is_in_mask(const bits::Function& function, const TimingGraph& graph, const DelayModel& model,
+                std::span<const std::int32_t> stage, NodeId id) {
+    const auto users = graph.users(id);
+    if (graph.is_output(id) || users.size() != 1) {
+        return false;
+    }
+    int inputs = 1;
+    for (const TimingGraph::Operand& operand : graph.operands(id)) {
+        inputs += graph.width(operand.source);
+    }
+    const Node& mask = function.nodes[users.front()];
+    return inputs <= model.lut_inputs && mask.op == Op::bit_and &&
+           stage[users.front()] == stage[id] &&
+           working_bits(function, graph, mask, users.front()) == 1;
 }
 
 /// Lookup tables of a table that is read: of each bit, the different pieces that one lookup table
@@ -87,81 +130,34 @@ std::int64_t tables_of_read(const bits::Table& table, int lut_inputs) {
     return leaves + (selections + 1) / 2;
 }
 
-/// Values that few register bits of their stage decide, by sums of few bits: lookup tables give
-/// them from those bits, and what lies between vanishes.
-class SmallValues {
-  public:
-    SmallValues(const bits::Function& function, const TimingGraph& graph, const DelayModel& model,
-                std::span<const std::int32_t> stage)
-        : sources_(function.nodes.size()), vanishes_(function.nodes.size(), 0) {
-        for (NodeId id = 0; id < function.nodes.size(); ++id) {
-            const Node& node = function.nodes[id];
-            const bool is_sum = node.op == Op::add || node.op == Op::sub || node.op == Op::less;
-            if (graph.is_placed(id) && node.op != Op::mul && !graph.merges(id) &&
-                (!is_sum || graph.chain_length(node) <= longest_sum)) {
-                find(graph, model, stage, id);
-            }
-        }
-        for (NodeId id = 0; id < function.nodes.size(); ++id) {
-            const auto users = graph.users(id);
-            vanishes_[id] = !sources_[id].empty() && !graph.is_output(id) &&
-                            std::ranges::all_of(users, [&](NodeId user) {
-                                return stage[user] == stage[id] && !sources_[user].empty();
-                            });
-        }
-    }
-
-    bool is_small(NodeId id) const { return !sources_[id].empty(); }
-    bool vanishes(NodeId id) const { return vanishes_[id] != 0; }
-
-  private:
-    /// Yosys makes longer ones carry chains, whatever they add.
-    static constexpr int longest_sum = 4;
-
-    void find(const TimingGraph& graph, const DelayModel& model,
-              std::span<const std::int32_t> stage, NodeId id) {
-        std::vector<NodeId> all;
-        const auto add = [&](NodeId source) {
-            if (std::ranges::find(all, source) == all.end()) {
-                all.push_back(source);
-            }
-        };
-        for (const TimingGraph::Operand& operand : graph.operands(id)) {
-            const NodeId o = operand.source;
-            if (graph.is_placed(o) && stage[o] == stage[id]) {
-                if (sources_[o].empty()) {
-                    return;
-                }
-                std::ranges::for_each(sources_[o], add);
-            } else {
-                add(o);
-            }
-        }
-        int bits = 0;
-        for (const NodeId source : all) {
-            bits += graph.width(source);
-        }
-        if (bits <= model.lut_inputs) {
-            sources_[id] = std::move(all);
-        }
-    }
-
-    std::vector<std::vector<NodeId>> sources_;
-    std::vector<char> vanishes_;
-};
-
 /// Tables before the carries of a sum. Where these are cells of their own, a bit that one operand
 /// alone has needs none, or an inverter: where it is inverted, or added to a one.
 std::int64_t tables_of_chain(const bits::Function& function, const TimingGraph& graph,
-                             const DelayModel& model, const Node& node) {
-    const int length = graph.chain_length(node);
-    if (!model.lone_bits_are_free || node.op == Op::less) {
-        return length;
+                             const DelayModel& model, NodeId id) {
+    const Node& node = function.nodes[id];
+    const int length = graph.chain_length(id);
+    const int piece = model.mapping.chain_bits;
+    if (piece == 0) {
+        if (node.op == Op::less) {
+            return 1;
+        }
+        // The lowest bit that a constant has inverts the other operand's, as does what reads it.
+        const auto is_constant = [&](int k) {
+            return function.nodes[node.operand[k]].op == Op::constant;
+        };
+        const TimingGraph::Bits bits = graph.needed_bits(id);
+        const int first = bits.high - length + (is_constant(0) || is_constant(1) ? 1 : 0);
+        return std::max(0, bits.high - std::max(first, bits.low));
     }
-    const int first = node.type.width - length;
+    if (!model.lone_bits_are_free || node.op == Op::less) {
+        const bool is_chain = length > model.mapping.longest_in_tables;
+        return is_chain ? (length + piece - 1) / piece * piece : length;
+    }
+    const int end = graph.needed_bits(id).high;
+    const int first = end - length;
     std::int64_t count = 0;
     const Node* operand[2] = {&function.nodes[node.operand[0]], &function.nodes[node.operand[1]]};
-    for (int bit = first; bit < node.type.width; ++bit) {
+    for (int bit = first; bit < end; ++bit) {
         bool has[2];   // a bit that varies
         bool flip[2];  // that is inverted, or a one that inverts the other
         for (int k = 0; k < 2; ++k) {
@@ -188,6 +184,7 @@ CellEstimate estimate_cells(const bits::Function& function, const DelayModel& mo
     const TimingGraph graph(function, model, merged);
     const SmallValues small(function, graph, model, stage);
     CellEstimate out;
+    std::set<std::pair<NodeId, std::int32_t>> inverted;  // values, in the stages that read them
     for (NodeId id = 0; id < function.nodes.size(); ++id) {
         const Node& node = function.nodes[id];
         const auto width = [&](int k) { return function.nodes[node.operand[k]].type.width; };
@@ -195,7 +192,8 @@ CellEstimate estimate_cells(const bits::Function& function, const DelayModel& mo
             const Node& operand = function.nodes[node.operand[k]];
             return operand.op == Op::constant && function.constant(operand) == 0;
         };
-        if (graph.is_merged(id)) {
+        if (graph.is_merged(id) ||
+            (node.op == Op::equal && is_in_mask(function, graph, model, stage, id))) {
             continue;
         }
         if (graph.merges(id)) {
@@ -207,13 +205,21 @@ CellEstimate estimate_cells(const bits::Function& function, const DelayModel& mo
             out.tables += small.vanishes(id) ? 0 : node.type.width;
             continue;
         }
+        for (const TimingGraph::Operand& operand : graph.operands(id)) {
+            const NodeId o = operand.source;
+            const bool together = graph.is_placed(o) && stage[o] == stage[id];
+            if (graph.has_inverters(operand, together) && inverted.emplace(o, stage[id]).second) {
+                out.tables += std::max(0, graph.needed_bits(o).high - graph.low_zeros(o));
+            }
+        }
         switch (node.op) {
             case Op::add:
             case Op::sub:
-                out.carry_bits += tables_of_chain(function, graph, model, node);
+                out.carry_bits += tables_of_chain(function, graph, model, id);
                 break;
             case Op::less:
-                out.carry_bits += is_zero(1) ? 0 : graph.chain_length(node);  // or a sign bit
+                // Less than zero is a sign bit.
+                out.carry_bits += is_zero(1) ? 0 : tables_of_chain(function, graph, model, id);
                 break;
             case Op::mul:
                 out.carry_bits += static_cast<std::int64_t>(std::min(width(0), width(1))) *
@@ -236,7 +242,9 @@ CellEstimate estimate_cells(const bits::Function& function, const DelayModel& mo
             case Op::bit_xor:
             case Op::bit_not:
             case Op::mux:
-                if (graph.is_placed(id) && !is_absorbed(graph, id) && !graph.is_joining(node)) {
+                if (graph.is_placed(id) && !is_absorbed(graph, stage, id) &&
+                    !graph.is_joining(node) &&
+                    !(model.mapping.resets && is_reset(function, graph, stage, id))) {
                     out.tables += working_bits(function, graph, node, id);
                 }
                 break;

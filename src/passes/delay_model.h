@@ -15,6 +15,14 @@ struct LineCell {
     bool is_memory = false;  ///< with a counter as its address; else a shift register
 };
 
+/// What Yosys makes of a circuit's pieces with a family's cells.
+struct Mapping {
+    int chain_bits = 1;         ///< of a sum, in each carry cell; 0: carries lie beside the tables
+    bool subtracts = true;      ///< carry cells invert what they subtract; else tables before them
+    int longest_in_tables = 4;  ///< sums of so many bits and fewer are lookup tables instead
+    bool resets = true;         ///< flip-flops have a reset, which selects a constant for nothing
+};
+
 /// One row of targets/families.def. Times are in picoseconds, routing before a piece included
 /// where it says so. They are estimates that place pipeline registers; the tools report the truth.
 /// docs/delays.md says how they were found, and how far off they are.
@@ -33,7 +41,8 @@ struct DelayModel {
     bool lone_bits_are_free = false;  ///< bits of a chain that one operand has need no table
     int ternary_ps = 0;      ///< more for a carry chain of three operands; 0: there is none
     int margin_percent = 0;  ///< of a clock period, left for what the estimate does not see
-    int growth_percent = 0;  ///< more margin for each doubling of the tables above 2000
+    int growth_ps = 0;       ///< more routing for each doubling of the tables above 2000
+    Mapping mapping;
     LineCell line;
 };
 

@@ -202,16 +202,17 @@ int picoseconds(double ns) {
     return static_cast<int>(std::clamp(std::floor(ns * 1000 + 0.5), 0.0, 1e9));
 }
 
-/// An asked period over the longest path to plan for: some of it is kept for what the estimate does
-/// not see, and more in large circuits, whose nets are longer.
-double room_for(const Function& function, const DelayModel& model, std::span<const char> merged) {
+/// The family's model for a circuit of this size: nets are longer in large ones.
+DelayModel grown(const Function& function, DelayModel model, std::span<const char> merged) {
     constexpr double small = 2000;
-    constexpr double most_percent = 30;
-    const std::vector<std::int32_t> one_stage(function.nodes.size());
-    const auto tables =
-        static_cast<double>(estimate_cells(function, model, one_stage, merged).luts());
-    const double growth = model.growth_percent * std::log2(std::max(tables / small, 1.0));
-    return 1 + (model.margin_percent + std::min(growth, most_percent)) / 100;
+    if (model.growth_ps != 0) {
+        const std::vector<std::int32_t> one_stage(function.nodes.size());
+        const auto tables =
+            static_cast<double>(estimate_cells(function, model, one_stage, merged).luts());
+        model.routing_ps +=
+            static_cast<int>(model.growth_ps * std::log2(std::max(tables / small, 1.0)));
+    }
+    return model;
 }
 
 [[noreturn]] void unreachable(const Function& function, double asked, double best,
@@ -242,8 +243,7 @@ std::vector<std::vector<char>> ways_to_merge(const Function& function, const Del
 /// Sets the period and the stages; the placement is as early as they allow. Where the period cannot
 /// be met: nothing, or a failure if it `must` be.
 std::optional<Placement> place(Placer& placer, const Function& function, const DelayModel& model,
-                               const PipelineOptions& options, std::span<const char> merged,
-                               bool must, int& period) {
+                               const PipelineOptions& options, bool must, int& period) {
     constexpr int any_period = 1 << 30;
     Placement placement = placer.as_early_as(any_period);
     period = std::max(placement.critical, 1);
@@ -257,19 +257,16 @@ std::optional<Placement> place(Placer& placer, const Function& function, const D
         }
     }
     if (options.clock_period_ns) {
-        const double least_room = 1 + model.margin_percent / 100.0;
-        const int most = static_cast<int>(picoseconds(*options.clock_period_ns) / least_room);
-        // What more is kept in large circuits is a wish: less of it is better than no circuit.
+        const double room = 1 + model.margin_percent / 100.0;
+        const int most = static_cast<int>(picoseconds(*options.clock_period_ns) / room);
         const int needed = options.stages ? period : placer.as_early_as(0).slowest;
         if (needed > most) {
             if (!must) {
                 return std::nullopt;
             }
-            unreachable(function, *options.clock_period_ns, needed * least_room, options.stages);
+            unreachable(function, *options.clock_period_ns, needed * room, options.stages);
         }
-        const int wished = static_cast<int>(picoseconds(*options.clock_period_ns) /
-                                            room_for(function, model, merged));
-        period = std::max({wished, needed, 1});
+        period = std::max(most, 1);
     }
     placement = placer.as_early_as(period);
     if (options.stages) {
@@ -278,17 +275,25 @@ std::optional<Placement> place(Placer& placer, const Function& function, const D
     return placement;
 }
 
-/// The first of the ways to merge sums that meets the options.
+/// The first of the ways to merge sums that meets the options. What nets of large circuits take
+/// more is left out where it would leave no circuit at all.
 template <class Use>
 auto with_merged(const Function& function, const DelayModel& model, const PipelineOptions& options,
                  Use&& use) {
-    std::vector<std::vector<char>> ways = ways_to_merge(function, model);
+    const std::vector<std::vector<char>> ways = ways_to_merge(function, model);
     for (std::size_t w = 0;; ++w) {
-        Placer placer(function, model, ways[w], options);
-        int period = 0;
-        const bool is_last = w + 1 == ways.size();
-        if (auto placement = place(placer, function, model, options, ways[w], is_last, period)) {
-            return use(placer, std::move(*placement), period, ways[w]);
+        const DelayModel sized = grown(function, model, ways[w]);
+        const bool grows = sized.routing_ps != model.routing_ps;
+        for (const DelayModel* tried : {&sized, &model}) {
+            if (tried == &model && !grows) {
+                continue;
+            }
+            Placer placer(function, *tried, ways[w], options);
+            int period = 0;
+            const bool is_last = w + 1 == ways.size() && (tried == &model || !grows);
+            if (auto placement = place(placer, function, *tried, options, is_last, period)) {
+                return use(placer, std::move(*placement), period, ways[w]);
+            }
         }
     }
 }
@@ -297,7 +302,8 @@ auto with_merged(const Function& function, const DelayModel& model, const Pipeli
 
 double critical_path_ns(const Function& function, const DelayModel& model,
                         const Pipeline& pipeline) {
-    return Placer(function, model, pipeline.merged).critical(pipeline.stage) / 1000.0;
+    const DelayModel sized = grown(function, model, pipeline.merged);
+    return Placer(function, sized, pipeline.merged).critical(pipeline.stage) / 1000.0;
 }
 
 Plan plan(const Function& function, const DelayModel& model, const PipelineOptions& options) {

@@ -4,6 +4,7 @@
 
 #include "design/chain_sum.h"
 #include "design/pipeline.h"
+#include "passes/small_values.h"
 
 namespace gatewright::passes {
 
@@ -62,9 +63,12 @@ TimingGraph::TimingGraph(const bits::Function& function, const DelayModel& model
       is_placed_(function.nodes.size(), 0),
       is_output_(function.nodes.size(), 0) {
     find_low_zeros();
+    find_needed_bits();
     find_operands();
     find_users();
     find_loads();
+    fuse_small();
+    find_complements();
 }
 
 NodeId TimingGraph::source(NodeId id) const {
@@ -97,6 +101,57 @@ void TimingGraph::find_low_zeros() {
     }
 }
 
+/// Bits of sums depend on no higher ones, those of bitwise operations on one of each operand.
+void TimingGraph::find_needed_bits() {
+    needed_bits_.assign(function_.nodes.size(), {});
+    const auto need = [&](NodeId id, std::int64_t low, std::int64_t high) {
+        const auto clamped = [&](std::int64_t bit) {
+            return static_cast<int>(std::clamp<std::int64_t>(bit, 0, width(id)));
+        };
+        needed_bits_[id].low = std::min(needed_bits_[id].low, clamped(low));
+        needed_bits_[id].high = std::max(needed_bits_[id].high, clamped(high));
+    };
+    for (const bits::Output& output : function_.outputs) {
+        need(output.node, 0, width(output.node));
+    }
+    for (NodeId id = static_cast<NodeId>(function_.nodes.size()); id-- > 0;) {
+        const Node& node = function_.nodes[id];
+        const Bits own = needed_bits_[id];
+        for (int k = 0; k < bits::info(node.op).operands && own.high != 0; ++k) {
+            const NodeId o = node.operand[k];
+            switch (node.op) {
+                case Op::add:
+                case Op::sub:
+                case Op::mul:
+                    need(o, 0, own.high);
+                    break;
+                case Op::bit_and:
+                case Op::bit_or:
+                case Op::bit_xor:
+                case Op::bit_not:
+                case Op::cast:
+                    // Bits above the operand's are its sign.
+                    need(o, std::min(own.low, width(o) - 1), own.high);
+                    break;
+                case Op::shl:
+                    need(o, std::min(own.low - node.immediate, width(o) - std::int64_t{1}),
+                         own.high - node.immediate);
+                    break;
+                case Op::shr:
+                    need(o, std::min(own.low + node.immediate, width(o) - std::int64_t{1}),
+                         own.high + node.immediate);
+                    break;
+                case Op::mux:
+                    need(o, k == 0 ? 0 : std::min(own.low, width(o) - 1),
+                         k == 0 ? width(o) : own.high);
+                    break;
+                default:
+                    need(o, 0, width(o));
+            }
+        }
+    }
+}
+
 /// Finds the values that each node takes, what of it is fused, and the node's own delay.
 void TimingGraph::find_operands() {
     const std::size_t n = function_.nodes.size();
@@ -112,7 +167,8 @@ void TimingGraph::find_operands() {
         if (is_value) {
             is_placed_[id] = 1;
             for (int k = 0; k < bits::info(node.op).operands; ++k) {
-                add_operand(id, node.operand[k], node.op == Op::mux && k == 0);
+                add_operand(id, node.operand[k], node.op == Op::mux && k == 0,
+                            needs_inverters(id, k));
             }
         }
         first_operand_.push_back(static_cast<std::uint32_t>(operands_.size()));
@@ -128,18 +184,67 @@ void TimingGraph::find_operands() {
     }
 }
 
+/// What few bits decide is one table of them, whatever sums lie between.
+void TimingGraph::fuse_small() {
+    const SmallValues small(function_, *this, model_);
+    for (NodeId id = 0; id < size(); ++id) {
+        if (!small.is_small(id)) {
+            continue;
+        }
+        for (std::uint32_t k = first_operand_[id]; k < first_operand_[id + 1]; ++k) {
+            operands_[k].is_fused = operands_[k].is_fused || small.is_small(operands_[k].source);
+        }
+    }
+}
+
+/// Whether operand k of a sum or comparison is inverted by what is not part of the carry cells.
+bool TimingGraph::needs_inverters(NodeId id, int k) const {
+    const Node& node = function_.nodes[id];
+    const bool is_subtracted = k == 1 && (node.op == Op::sub || node.op == Op::less);
+    if ((!is_subtracted && node.op != Op::add && node.op != Op::less) || model_.inverts ||
+        chain_length(id) <= model_.mapping.longest_in_tables) {
+        return false;
+    }
+    bool is_inverted = is_subtracted && !model_.mapping.subtracts;
+    for (NodeId o = node.operand[k]; design::is_transparent(function_, o);
+         o = function_.nodes[o].operand[0]) {
+        is_inverted ^= function_.nodes[o].op == Op::bit_not;
+    }
+    return is_inverted;
+}
+
+void TimingGraph::find_complements() {
+    const auto takes_straight = [&](NodeId user, NodeId value) {
+        const Op op = function_.nodes[user].op;
+        const bool is_chain = op == Op::add || op == Op::sub || op == Op::less || op == Op::mul;
+        return is_chain && std::ranges::any_of(operands(user), [&](const Operand& operand) {
+                   return operand.source == value && !operand.is_inverted;
+               });
+    };
+    reads_inverted_.assign(size(), 0);
+    for (NodeId id = 0; id < size(); ++id) {
+        reads_inverted_[id] =
+            is_placed(id) && !is_output(id) &&
+            std::ranges::none_of(users(id), [&](NodeId user) { return takes_straight(user, id); });
+    }
+}
+
+bool TimingGraph::has_inverters(const Operand& operand, bool together) const {
+    return operand.is_inverted && !(together && reads_inverted_[operand.source] != 0);
+}
+
 /// Of a merged sum, its operands are those of its reader.
-void TimingGraph::add_operand(NodeId id, NodeId operand, bool is_condition) {
+void TimingGraph::add_operand(NodeId id, NodeId operand, bool is_condition, bool is_inverted) {
     const NodeId from = source(operand);
     if (is_merged(from)) {
         merges_[id] = 1;
         reader_[from] = id;
         for (const NodeId inner :
              {function_.nodes[from].operand[0], function_.nodes[from].operand[1]}) {
-            add_operand(id, inner, is_condition);
+            add_operand(id, inner, is_condition, is_inverted);
         }
     } else if (function_.nodes[from].op != Op::constant) {
-        operands_.push_back({from, false, is_condition});
+        operands_.push_back({from, false, is_condition, is_inverted});
     }
 }
 
@@ -230,14 +335,23 @@ bool TimingGraph::is_joining(const Node& node) const {
                                      fits_below(node.operand[1], node.operand[0]));
 }
 
-int TimingGraph::chain_length(const Node& node) const {
+int TimingGraph::chain_length(NodeId id) const {
+    const Node& node = function_.nodes[id];
     const NodeId a = node.operand[0];
     const NodeId b = node.operand[1];
     if (node.op == Op::less) {
         return std::max(function_.nodes[a].type.width, function_.nodes[b].type.width);
     }
     const int zeros = node.op == Op::add ? std::max(low_zeros(a), low_zeros(b)) : low_zeros(b);
-    return node.type.width - std::min<int>(zeros, node.type.width);
+    return std::max(needed_bits(id).high - zeros, 0);
+}
+
+int TimingGraph::levels_of_tables(int inputs) const {
+    int count = 1;
+    for (; inputs > model_.lut_inputs; ++count) {
+        inputs = (inputs + model_.lut_inputs - 1) / model_.lut_inputs;
+    }
+    return count;
 }
 
 Delay TimingGraph::own_delay(NodeId id) const {
@@ -245,7 +359,7 @@ Delay TimingGraph::own_delay(NodeId id) const {
     if (is_wiring(node.op) || is_joining(node)) {
         return {0, Delay::never, Delay::never, 0};
     }
-    const int table = model_.routing_ps + model_.lut_ps;
+    const int table = table_ps();
     if (is_bitwise(node.op)) {
         return {table, Delay::never, Delay::never, table};
     }
@@ -264,6 +378,10 @@ Delay TimingGraph::own_delay(NodeId id) const {
         const int carries = model_.carry_ps * std::max(length - 1, 0);
         return Delay{table + entry, Delay::never, table + entry + carries, table + entry};
     };
+    const bool is_sum = node.op == Op::add || node.op == Op::sub || node.op == Op::less;
+    if (is_sum && !merges(id) && chain_length(id) <= model_.mapping.longest_in_tables) {
+        return all_bits(table);  // or several, with the multiplexers beside them
+    }
     if (merges(id)) {
         // The full adders' carries go through the table of the next bit as well.
         const auto sum = design::chain_sum(function_, id, merged_);
@@ -276,18 +394,13 @@ Delay TimingGraph::own_delay(NodeId id) const {
     switch (node.op) {
         case Op::add:
         case Op::sub:
-            return chain(chain_length(node));
+            return chain(chain_length(id));
         case Op::less: {
-            const Delay all = chain(chain_length(node));
+            const Delay all = chain(chain_length(id));
             return {all.early_late, all.late_late, all.early_late, all.late_late};
         }
-        case Op::equal: {
-            int count = 1;
-            for (int bits = in_bits; bits > model_.lut_inputs; ++count) {
-                bits = (bits + model_.lut_inputs - 1) / model_.lut_inputs;
-            }
-            return all_bits(count * table);
-        }
+        case Op::equal:
+            return all_bits(levels_of_tables(in_bits) * table);
         case Op::mul: {
             int terms = std::min(a.type.width, b.type.width);
             for (const Node* constant : {&a, &b}) {
@@ -324,11 +437,11 @@ Delay TimingGraph::delay(NodeId id, const Operand& operand, bool together) const
     if (operand.is_condition) {
         out = all_bits(std::max(out.late_late, 0));
     }
-    const int load = load_[id];
-    out.early_early += load;
-    out.late_early += load;
-    out.early_late += load;
-    out.late_late += load;
+    const int more = load_[id] + (has_inverters(operand, together) ? table_ps() : 0);
+    out.early_early += more;
+    out.late_early += more;
+    out.early_late += more;
+    out.late_late += more;
     return out;
 }
 

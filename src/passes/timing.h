@@ -54,6 +54,7 @@ class TimingGraph {
         bits::NodeId source = 0;
         bool is_fused = false;      ///< costs nothing where both are in one stage
         bool is_condition = false;  ///< of a selection: all bits wait for it
+        bool is_inverted = false;   ///< before the carries, which do not do it themselves
     };
 
     std::size_t size() const { return first_operand_.size() - 1; }
@@ -65,6 +66,9 @@ class TimingGraph {
     std::span<const char> merged() const { return merged_; }
     /// Whether a merged sum is in the node's chain.
     bool merges(bits::NodeId id) const { return !merges_.empty() && merges_[id] != 0; }
+    /// Whether an operand is inverted in tables that do nothing else. Tables in the same stage that
+    /// give it, those of a chain too, give its complement instead if no chain reads it as it is.
+    bool has_inverters(const Operand& operand, bool together) const;
     bool is_output(bits::NodeId id) const { return is_output_[id] != 0; }
     std::span<const Operand> operands(bits::NodeId id) const {
         return {operands_.data() + first_operand_[id], first_operand_[id + 1] - first_operand_[id]};
@@ -74,11 +78,17 @@ class TimingGraph {
         return {users_.data() + first_user_[id], first_user_[id + 1] - first_user_[id]};
     }
     int width(bits::NodeId id) const { return function_.nodes[id].type.width; }
+    /// Bits [low, high) of a value that anything reads; no other is made.
+    struct Bits {
+        int low = std::numeric_limits<int>::max();
+        int high = 0;
+    };
+    Bits needed_bits(bits::NodeId id) const { return needed_bits_[id]; }
     /// Low bits that are zero whatever the inputs are.
     int low_zeros(bits::NodeId id) const { return low_zeros_[id]; }
     /// Bits of a carry chain for a sum, a difference or a comparison: the low bits where one side
     /// is zero, and not subtracted, are wires.
-    int chain_length(const bits::Node& node) const;
+    int chain_length(bits::NodeId id) const;
     /// Whether it puts the bits of two operands side by side, which is wiring.
     bool is_joining(const bits::Node& node) const;
     /// For nodes that are not placed: the node that is registered instead.
@@ -99,11 +109,17 @@ class TimingGraph {
     void find_operands();
     void find_users();
     void find_loads();
+    void fuse_small();
+    void find_complements();
+    bool needs_inverters(bits::NodeId id, int k) const;
     void fuse(bits::NodeId id, std::vector<std::array<bits::NodeId, 6>>& leaves,
               std::vector<std::uint8_t>& count);
-    void add_operand(bits::NodeId id, bits::NodeId from, bool is_condition);
+    void add_operand(bits::NodeId id, bits::NodeId from, bool is_condition, bool is_inverted);
+    int table_ps() const { return model_.routing_ps + model_.lut_ps; }
+    int levels_of_tables(int inputs) const;
     Delay own_delay(bits::NodeId id) const;
     void find_low_zeros();
+    void find_needed_bits();
 
     const bits::Function& function_;
     const DelayModel& model_;
@@ -119,6 +135,8 @@ class TimingGraph {
     std::vector<Delay> own_;  ///< from any operand that is neither fused nor a condition
     std::vector<int> load_;   ///< what the fanout of each value costs
     std::vector<std::uint8_t> low_zeros_;
+    std::vector<Bits> needed_bits_;
+    std::vector<char> reads_inverted_;  ///< what chains read of a value is its complement
 };
 
 }  // namespace gatewright::passes
