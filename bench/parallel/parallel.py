@@ -24,8 +24,6 @@ import numpy
 import tools
 
 HERE = pathlib.Path(__file__).parent
-BEGIN = "<!-- bench/parallel: begin -->"
-END = "<!-- bench/parallel: end -->"
 STAGES = 9
 INPUT = "fixed<16,10>"
 
@@ -317,18 +315,6 @@ class Bench:
         return lines
 
 
-def write(path, sections):
-    """Puts the lines between the markers."""
-    text = path.read_text() if path.exists() else "# Benchmarks\n"
-    body = "\n".join(["", *sections, ""])
-    if BEGIN in text:
-        head, rest = text.split(BEGIN)
-        text = head + BEGIN + body + END + rest.split(END)[1]
-    else:
-        text += f"\n{BEGIN}{body}{END}\n"
-    path.write_text(text)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models")
@@ -346,7 +332,7 @@ def main():
         sections += ["", *getattr(bench, row)()]
     print("\n".join(sections))
     if options.write:
-        write(pathlib.Path(options.write), sections)
+        tools.write_section(pathlib.Path(options.write), "parallel", sections)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Yosys and nextpnr for bench/parallel and tools/calibrate_delays.py: counts of cells, clocks."""
+"""Yosys and nextpnr for the benchmarks beside it: counts of cells, clocks."""
 
 import json
 import os
@@ -66,17 +66,22 @@ def quiet(command, folder, log):
         sys.exit(f"{command[0]} failed; see {log}")
 
 
+def run_yosys(folder, script):
+    """Runs the lines of a script in the folder, which is made if it is not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "run.ys").write_text("\n".join(script) + "\n")
+    quiet([sys.executable, "-c", YOSYS, "run.ys"], folder, folder / "yosys.log")
+
+
 def synthesise(files, top, family, folder, pads=False):
     """Runs Yosys; returns cells by type. The netlist is FOLDER/netlist.json."""
-    folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     script = [f'read_verilog -sv "{os.path.abspath(file)}"' for file in files]
     command = SYNTHESIS[family]
     script.append(f"{command.replace(' -noiopads', '') if pads else command} -top {top}")
     script.append("tee -q -o stat.json stat -json")
     script.append("write_json -noscopeinfo netlist.json")
-    (folder / "run.ys").write_text("\n".join(script) + "\n")
-    quiet([sys.executable, "-c", YOSYS, "run.ys"], folder, folder / "yosys.log")
+    folder = pathlib.Path(folder)
+    run_yosys(folder, script)
     return json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"]
 
 
@@ -159,3 +164,16 @@ def on_pins(top, inputs, outputs):
 
 def fmax(report):
     return min(clock["achieved"] for clock in report["fmax"].values())
+
+
+def write_section(path, name, lines):
+    """Puts the lines between the markers of a section of a document, or at its end."""
+    begin, end = f"<!-- bench/{name}: begin -->", f"<!-- bench/{name}: end -->"
+    text = path.read_text() if path.exists() else "# Benchmarks\n"
+    body = "\n".join(["", *lines, ""])
+    if begin in text:
+        head, rest = text.split(begin)
+        text = head + begin + body + end + rest.split(end)[1]
+    else:
+        text += f"\n{begin}{body}{end}\n"
+    path.write_text(text)

@@ -6,8 +6,8 @@
 #include <map>
 #include <stdexcept>
 
+#include "backends/verilog/chains.h"
 #include "backends/verilog/names.h"
-#include "design/chain_sum.h"
 
 namespace gatewright::backends::verilog {
 
@@ -55,11 +55,11 @@ struct Bits {
 
 class Printer {
   public:
-    explicit Printer(const Machine& machine) : machine_(machine), step_(machine.step) {}
+    explicit Printer(const Machine& machine)
+        : machine_(machine), step_(machine.step), chains_(find_chains(machine)) {}
 
     PrintedModule print() {
         name_inputs();
-        find_chains();
         find_shielded();
         print_header();
         print_state_declarations();
@@ -70,7 +70,7 @@ class Printer {
         print_state();
         print_memories();
         out_ += "endmodule\n";
-        return {std::move(out_), !chains_.empty(), std::move(input_names_),
+        return {std::move(out_), !chains_.sums.empty(), std::move(input_names_),
                 std::move(output_names_)};
     }
 
@@ -153,36 +153,6 @@ class Printer {
         }
     }
 
-    /// Which sums are printed as chains of their own (rtl/gatewright_sum.v), with the merged ones
-    /// in them.
-    void find_chains() {
-        hidden_ = machine_.merged;
-        hidden_.resize(step_.nodes.size(), 0);
-        if (machine_.merged.empty()) {
-            return;
-        }
-        const auto readers = design::chain_readers(step_);
-        for (NodeId id = 0; id < step_.nodes.size(); ++id) {
-            if (hidden_[id] == 0) {
-                continue;
-            }
-            const NodeId reader = readers[id].node;
-            auto chain = reader == design::ChainOperand::none
-                             ? std::nullopt
-                             : design::chain_sum(step_, reader, hidden_);
-            if (chain) {
-                chains_.emplace(reader, *chain);
-            } else {
-                hidden_[id] = 0;
-            }
-        }
-        for (NodeId id = 0; id < step_.nodes.size(); ++id) {
-            if (design::is_seen_through(step_, id) && hidden_[step_.nodes[id].operand[0]] != 0) {
-                hidden_[id] = 1;
-            }
-        }
-    }
-
     /// Finds sums whose only reader is another sum. Yosys would merge the two into one of three
     /// operands, a row of carry-save adders before the carry chain: half as many tables again.
     void find_shielded() {
@@ -207,7 +177,7 @@ class Printer {
         }
     }
 
-    bool is_chained(NodeId id) const { return hidden_[id] != 0 || chains_.contains(id); }
+    bool is_chained(NodeId id) const { return chains_.hidden[id] != 0 || chains_.sums.contains(id); }
 
     /// The operand's bits as the node has them.
     Bits operand(NodeId id) const {
@@ -409,7 +379,7 @@ class Printer {
 
     void print_node(NodeId id) {
         const Node& node = step_.nodes[id];
-        if (node.op == Op::input || node.op == Op::constant || hidden_[id] != 0) {
+        if (node.op == Op::input || node.op == Op::constant || chains_.hidden[id] != 0) {
             return;
         }
         const std::string& origin = step_.origins[node.origin];
@@ -423,7 +393,7 @@ class Printer {
             print_read(node, name);
             return;
         }
-        if (const auto chain = chains_.find(id); chain != chains_.end()) {
+        if (const auto chain = chains_.sums.find(id); chain != chains_.sums.end()) {
             print_chain(chain->second, name);
             return;
         }
@@ -592,8 +562,7 @@ class Printer {
     std::vector<Bits> inputs_;
     std::map<NodeId, std::string> signal_of_;
     std::vector<char> shielded_;  ///< by node
-    std::vector<char> hidden_;    ///< by node: what is in its reader's chain
-    std::map<NodeId, design::ChainSum> chains_;
+    Chains chains_;
     std::size_t first_next_ = 0;
     std::string out_;
 };
