@@ -33,8 +33,13 @@ DESIGNS = [
     ("torch_two_layer", ["two_layer_model.pt"], 4, 1.5),
     ("torch_two_layer", ["two_layer_model.pt"], 8, 2.0),
     ("keras_1layer", ["KERAS_1layer.json", "KERAS_1layer_weights.h5"], 6, 1.5),
-    ("keras_1layer", ["KERAS_1layer.json", "KERAS_1layer_weights.h5"], 6, 3.0),
-    ("qkeras_3layer", ["qkeras_3layer.json", "qkeras_3layer_weights.h5"], None, 3.0),
+    ("onnx_two_layer_keras", ["two_layer_keras.onnx"], 4, 2.0),
+    (
+        "keras_3layer_70pruned",
+        ["KERAS_3layer.json", "KERAS_3layer_70pruned_retrained_weights.h5"],
+        4,
+        1.5,
+    ),
 ]
 
 
