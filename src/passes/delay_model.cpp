@@ -23,7 +23,7 @@ constexpr Mapping sb_carry{0, false, 2, true};
 constexpr Mapping cc_addf{1, false, 2, true};
 constexpr Mapping behind_tables{1, true, 2, true};  // CARRY4, ARI1, arithmetic ALUTs
 constexpr Mapping any_chain{1, true, 4, true};
-constexpr Mapping gates{1, true, 4, false};
+constexpr Mapping gates{1, true, 1, false};  // standard cells: a sum of one bit is a gate
 
 constexpr auto models = std::to_array<DelayModel>({
 #define FAMILY(name, lut_inputs, lut, routing, carry, entry, reg, multiplier, fanout, inverts, \

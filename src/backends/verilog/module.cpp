@@ -177,7 +177,9 @@ class Printer {
         }
     }
 
-    bool is_chained(NodeId id) const { return chains_.hidden[id] != 0 || chains_.sums.contains(id); }
+    bool is_chained(NodeId id) const {
+        return chains_.hidden[id] != 0 || chains_.sums.contains(id);
+    }
 
     /// The operand's bits as the node has them.
     Bits operand(NodeId id) const {
