@@ -72,7 +72,6 @@ class Bench:
         self.models = pathlib.Path(options.models)
         self.work = pathlib.Path(options.work)
         self.work.mkdir(parents=True, exist_ok=True)
-        self.families = options.families.split(",")
 
     def convert(self, name, model, *arguments):
         """Runs `gatewright convert`; returns design.json and the folder. Leaves its `usage`."""
@@ -196,7 +195,7 @@ class Bench:
         return lines
 
     def clock(self):
-        return [line for family in self.families for line in self.clocks_of(family)]
+        return [line for family in self.options.families for line in self.clocks_of(family)]
 
     def clocks_of(self, family):
         lines = [
@@ -272,15 +271,15 @@ class Bench:
             "Cells estimated by `convert --clock-period`, and counted by Yosys, as above:",
             "",
             "| design | bits | "
-            + " | ".join(f"{f} estimated | counted | ratio" for f in self.families)
+            + " | ".join(f"{f} estimated | counted | ratio" for f in self.options.families)
             + " |",
-            "|---|---|" + "---|---|---|" * len(self.families),
+            "|---|---|" + "---|---|---|" * len(self.options.families),
         ]
         near = 0
         designs = [d for d in DESIGNS if self.options.only in d[0]]
         for name, files, bits, period in designs:
             row = f"| {name} | {bits or 'its own'} |"
-            for family in self.families:
+            for family in self.options.families:
                 label = f"cells_{name}_{bits or 'own'}_{family}"
                 arguments = ["--target", family, *self.types(name, bits)]
                 arguments += ["--clock-period", f"{round(period * SLOWER[family])}"]
@@ -290,7 +289,7 @@ class Bench:
                 row += f" {estimated} | {counted} | {estimated / counted:.2f} |"
             lines.append(row)
             print(lines[-1], flush=True)
-        lines += ["", f"Within 10 %: {near} of {len(designs) * len(self.families)}."]
+        lines += ["", f"Within 10 %: {near} of {len(designs) * len(self.options.families)}."]
         return lines
 
     def size(self):
@@ -322,7 +321,12 @@ def main():
     parser.add_argument("--peer-python")
     parser.add_argument("--work", default="build/bench_parallel")
     parser.add_argument("--rows", default="peer,fmax,clock,size")
-    parser.add_argument("--families", default="ecp5", help="for the rows clock and cells")
+    parser.add_argument(
+        "--families",
+        type=lambda names: names.split(","),
+        default=["ecp5"],
+        help="for the rows clock and cells",
+    )
     parser.add_argument("--only", default="", help="part of the names of designs")
     parser.add_argument("--write")
     options = parser.parse_args()
