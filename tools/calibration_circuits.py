@@ -1,7 +1,7 @@
 """Circuits of known shape for tools/calibrate_delays.py, as Verilog.
 
 Each is a module `core` whose inputs and outputs are registers, so that its longest path is one of
-those that it is made of. `CIRCUITS` has the shapes by name.
+those that it is made of.
 """
 
 import random

@@ -57,7 +57,7 @@ DESIGNS = [
 ]
 
 # Periods asked of a family, by those of DESIGNS, which are ECP5's.
-SLOWER = {"ecp5": 1, "ice40": 1.5, "gowin": 0.8, "littlebee": 1.6, "xcup": 0.5}
+SLOWER = {"ecp5": 1, "ice40": 1.5, "gowin": 0.8, "littlebee": 1.6}
 
 # Large networks, all of whose operations get hardware: name, files, bits.
 LARGE = [
@@ -317,26 +317,19 @@ class Bench:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models")
-    parser.add_argument("--gatewright", default="gatewright")
     parser.add_argument("--peer-python")
-    parser.add_argument("--work", default="build/bench_parallel")
-    parser.add_argument("--rows", default="peer,fmax,clock,size")
+    parser.add_argument(
+        "--rows",
+        type=tools.names_from(["peer", "fmax", "clock", "cells", "size"]),
+        default=["peer", "fmax", "clock", "size"],
+    )
     parser.add_argument(
         "--families",
-        type=lambda names: names.split(","),
+        type=tools.names_from(list(tools.PLACERS)),
         default=["ecp5"],
         help="for the rows clock and cells",
     )
-    parser.add_argument("--only", default="", help="part of the names of designs")
-    parser.add_argument("--write")
-    options = parser.parse_args()
-    bench = Bench(options)
-    sections = []
-    for row in options.rows.split(","):
-        sections += ["", *getattr(bench, row)()]
-    print("\n".join(sections))
-    if options.write:
-        tools.write_section(pathlib.Path(options.write), "parallel", sections)
+    tools.run(parser, Bench, "parallel")
 
 
 if __name__ == "__main__":

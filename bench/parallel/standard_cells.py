@@ -84,6 +84,8 @@ class Mapper:
         )
         tools.quiet(["sta", "-exit", "times.tcl"], folder, folder / "times.log")
         slack = re.search(r"(\S+)\s+slack", (folder / "times.log").read_text())
+        if slack is None:
+            sys.exit(f"sta found no path between registers; see {folder / 'times.log'}")
         area = json.loads((folder / "stat.json").read_text())["design"]["area"]
         return float(area), 100 - float(slack.group(1))
 
@@ -267,20 +269,10 @@ def main():
     parser.add_argument("liberty")
     parser.add_argument("driver")
     parser.add_argument("models")
-    parser.add_argument("--gatewright", default="gatewright")
-    parser.add_argument("--work", default="build/bench_standard_cells")
-    parser.add_argument("--rows", default="pieces,sums,designs")
-    parser.add_argument("--only", default="", help="part of the names of designs")
-    parser.add_argument("--write")
-    options = parser.parse_args()
-    bench = Bench(options)
-    sections = []
-    for row in options.rows.split(","):
-        sections += ["", *getattr(bench, row)()]
-    print("\n".join(sections))
-    if options.write:
-        tools.write_section(pathlib.Path(options.write), "standard_cells", sections)
+    rows = ["pieces", "sums", "designs"]
+    parser.add_argument("--rows", type=tools.names_from(rows), default=rows)
+    tools.run(parser, Bench, "standard_cells")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

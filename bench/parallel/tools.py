@@ -1,5 +1,6 @@
 """Yosys and nextpnr for the benchmarks beside it: counts of cells, clocks."""
 
+import argparse
 import json
 import os
 import pathlib
@@ -11,11 +12,11 @@ SYNTHESIS = {
     "xcup": "synth_xilinx -family xcup -noiopad -noclkbuf -flatten -nodsp -nobram",
     "ecp5": "synth_ecp5 -nodsp -nobram",
     "gowin": "synth_gowin -noiopads -nobram -family gw2a",
-    "littlebee": "synth_gowin -noiopads -nobram",
+    "littlebee": "synth_gowin -noiopads -nobram -family gw1n",
     "ice40": "synth_ice40",
 }
 # Lookup tables in the place of a carry cell, which are none where it lies beside one.
-PIECES = {"xcup": 0, "ecp5": 2, "ice40": 0, "gowin": 1, "littlebee": 1}
+PIECES = {"ecp5": 2, "ice40": 0, "gowin": 1, "littlebee": 1}
 COUNTED = {
     "ecp5": "tables, inverters and two for each piece of a carry chain",
     "ice40": "tables",
@@ -177,3 +178,33 @@ def write_section(path, name, lines):
     else:
         text += f"\n{begin}{body}{end}\n"
     path.write_text(text)
+
+
+def run(parser, bench_of, name):
+    """Parses the command line, runs its rows, which are methods of `bench_of(options)` that give
+    lines of Markdown, shows them, and writes them to the section `name` of a document."""
+    parser.add_argument("--gatewright", default="gatewright")
+    parser.add_argument("--work", default=f"build/bench_{name}")
+    parser.add_argument("--only", default="", help="part of the names of designs")
+    parser.add_argument("--write")
+    options = parser.parse_args()
+    bench = bench_of(options)
+    sections = []
+    for row in options.rows:
+        sections += ["", *getattr(bench, row)()]
+    print("\n".join(sections))
+    if options.write:
+        write_section(pathlib.Path(options.write), name, sections)
+
+
+def names_from(known):
+    """An argument's type: names out of `known`, separated by commas."""
+
+    def parse(text):
+        names = text.split(",")
+        for name in names:
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"{name} is none of {', '.join(known)}")
+        return names
+
+    return parse
