@@ -7,6 +7,9 @@ from argument_models import TorchModel
 
 gatewright = pytest.importorskip("gatewright", reason="the Python module is not built")
 
+if not layer_cases.LAYERS.is_dir():
+    pytest.skip("../shared/layers is not present", allow_module_level=True)
+
 # A case of ../shared/layers, the operator in it, and arguments of that.
 REQUIRED = [
     ("torch_softmax_05", "aten.softmax", ["dim"]),
